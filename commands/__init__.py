@@ -1,0 +1,1 @@
+"""The `vbq` command, one file per group of subcommands."""

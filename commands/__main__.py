@@ -1,0 +1,4 @@
+"""Entry point."""
+
+def main() -> None:
+    """Placeholder replaced in the next step."""

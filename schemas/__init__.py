@@ -1,0 +1,1 @@
+"""The nouns: frozen records that cross a boundary. Imports nothing of ours."""
