@@ -1,0 +1,104 @@
+"""Settings: read once at the start of a process and handed down. Every VBQ_ variable is a field here."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.config import Config, Ehr
+from schemas.errors import NotConfigured
+from schemas.record import problems_of
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """What the environment says. Units are in the names."""
+
+    model_config = SettingsConfigDict(env_prefix="VBQ_", frozen=True, extra="ignore", allow_inf_nan=False)
+
+    data_dir: Path = Field(default=Path("var"), description="everything that the embedded stack writes lies below it")
+    database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in data_dir")
+    redis_url: str = Field(default="", description="broker; empty: `vbq up` starts its own Redis in data_dir")
+    ehr_base_url: str = Field(default="", description="FHIR server that gets results; empty: none is sent")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="one port for intake, CDS Hooks, pages and health")
+    public_url: str = Field(default="", description="our base URL as clients see it; empty: http://host:port")
+    config: Path | None = Field(default=None, description="YAML file for what has structure (docs/configuration.md)")
+    dev_open: bool = Field(default=False, description="1 switches authentication off; refused off loopback")
+    max_body_bytes: int = Field(default=10 * 2**20, ge=1024, description="largest request body")
+    max_json_depth: int = Field(default=64, ge=8, le=256, description="deepest JSON nesting")
+    max_study_instances: int = Field(default=2000, ge=1, description="largest number of DICOM instances in a study")
+    max_study_bytes: int = Field(default=2 * 2**30, ge=2**20, description="largest study in bytes")
+    max_pixels: int = Field(default=4096 * 4096, ge=2**16, description="largest rows x columns of an image")
+    worker_concurrency: int = Field(default=1, ge=1, description="Celery prefork children per worker")
+    task_seconds: int = Field(default=120, ge=5, description="hard time limit of one task")
+    lease_seconds: int = Field(default=150, ge=5, description="how long a claim holds; above task_seconds")
+    max_attempts: int = Field(default=5, ge=1, description="after so many failures an event is a dead letter")
+    debounce_seconds: float = Field(
+        default=0.2, ge=0, le=60, description="quiet time before a patient is assessed again"
+    )
+    debounce_max_seconds: float = Field(default=2.0, ge=0, le=600, description="longest wait that debouncing may cause")
+    sweep_seconds: float = Field(default=0.2, gt=0, le=60, description="how often the sweeper looks for due work")
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    study_roots: list[Path] = Field(default_factory=list, description="JSON list; added to study_roots of the config")
+
+    @model_validator(mode="after")
+    def _leases_outlive_tasks(self) -> Self:
+        if self.lease_seconds <= self.task_seconds:
+            raise ValueError("VBQ_LEASE_SECONDS must be above VBQ_TASK_SECONDS, or work is done twice")
+        return self
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'vbq.sqlite3'}"
+
+    @property
+    def broker(self) -> str:
+        """The broker URL in force: given, or the embedded Redis's socket below data_dir."""
+        return self.redis_url or f"redis+socket://{self.data_dir.absolute() / 'redis.sock'}"
+
+    @property
+    def base_url(self) -> str:
+        """Our own base URL, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+    def structured(self) -> Config:
+        """The YAML configuration with what the environment adds to it.
+
+        Raises NotConfigured, naming the place in the file but not its values (they may be secrets).
+        """
+        raw: Any = {}
+        if self.config is not None:
+            try:
+                raw = yaml.safe_load(self.config.read_text(encoding="utf-8")) or {}
+            except OSError as error:
+                raise NotConfigured(f"VBQ_CONFIG cannot be read: {error.strerror}; check the path") from error
+            except yaml.YAMLError as error:
+                mark = getattr(error, "problem_mark", None)
+                where = f" at line {mark.line + 1}" if mark else ""
+                raise NotConfigured(f"VBQ_CONFIG is not valid YAML{where}; correct the file") from error
+        try:
+            config = Config.model_validate(raw)
+            if self.ehr_base_url:
+                config = config.but(ehr=Ehr(base_url=self.ehr_base_url, auth=config.ehr.auth if config.ehr else {}))
+        except ValidationError as error:
+            places = "; ".join(f"{path}: {text}" for path, text in problems_of(error))
+            raise NotConfigured(f"the configuration is not right: {places}") from error
+        roots = [*config.study_roots, *self.study_roots, self.data_dir.absolute() / "studies"]
+        return config.but(study_roots=roots)
+
+
+def load_settings() -> Settings:
+    """Settings from the environment; raises NotConfigured naming each wrong variable, never its value."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        places = "; ".join(f"VBQ_{path.upper()}: {text}" for path, text in problems_of(error))
+        raise NotConfigured(f"the environment is not right: {places}") from error
+    if settings.dev_open and settings.host not in LOOPBACK:
+        raise NotConfigured("VBQ_DEV_OPEN=1 switches authentication off and is refused unless VBQ_HOST is loopback")
+    return settings

@@ -1,0 +1,101 @@
+"""The structured part of the configuration (VBQ_CONFIG, a YAML file): senders, CDS clients, EHR, PACS, policy."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from schemas.record import Record
+
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
+Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+JwsAlgorithm = Literal["ES384", "RS384", "ES256", "RS256"]
+
+
+class CdsClient(Record):
+    """An EHR that may call the CDS Hooks services: whose tokens count and which FHIR servers it may name."""
+
+    name: str
+    issuer: str
+    jwks_file: Path | None = None
+    jwks_url: Origin | None = None
+    jku_origins: list[Origin] = Field(
+        default_factory=list, description="`jku` in a token's header counts only from these"
+    )
+    algorithms: list[JwsAlgorithm] = Field(default=["ES384", "RS384"], min_length=1)
+    tenant: str | None = None
+    fhir_base_urls: list[Origin] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _has_keys(self) -> Self:
+        if not (self.jwks_file or self.jwks_url or self.jku_origins):
+            raise ValueError("needs jwks_file, jwks_url or jku_origins: without keys no token can be checked")
+        return self
+
+
+class Sender(Record):
+    """A system that pushes FHIR events, with its own secret and its own FHIR base."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    bearer_sha256: Sha256Hex | list[Sha256Hex] | None = Field(
+        default=None, description="SHA-256 of the bearer token; two while rotating"
+    )
+    hmac_secret_env: str | None = Field(default=None, description="environment variable that holds the HMAC secret")
+    issuer: str | None = None
+    jwks_url: Origin | None = None
+    fhir_base_url: Origin | None = None
+    resource_types: list[str] | None = Field(default=None, description="None: every type that matters")
+
+    @model_validator(mode="after")
+    def _has_secret(self) -> Self:
+        if not (self.bearer_sha256 or self.hmac_secret_env or (self.issuer and self.jwks_url)):
+            raise ValueError("needs bearer_sha256, hmac_secret_env, or issuer with jwks_url")
+        return self
+
+
+class Auth(Record):
+    """How we log in to another system."""
+
+    kind: Literal["none", "bearer", "basic", "backend-services"] = "none"
+    token_env: str | None = None
+    username_env: str | None = None
+    password_env: str | None = None
+    client_id: str | None = None
+    token_url: Origin | None = None
+    key_file: Path | None = None
+
+
+class Ehr(Record):
+    """The EHR's FHIR server that gets our results."""
+
+    base_url: Origin
+    auth: Auth = Auth()
+
+
+class Pacs(Record):
+    """An image archive; ImagingStudy.endpoint is honoured only at these."""
+
+    name: str
+    wado_rs: Origin
+    auth: Auth = Auth()
+
+
+class MergePolicy(Record):
+    """Which values count. Windows are days before the imaging study; later values count too, the latest one wins."""
+
+    t_score_window_days: int = Field(default=730, ge=1)
+    laboratory_window_days: int = Field(default=365, ge=1)
+    weight_window_days: int = Field(default=365, ge=1)
+    stale_after_days: int = Field(default=730, ge=1, description="older than this today: shown as stale")
+    assumed_postmenopausal_age: int = Field(default=55, ge=40, le=80, description="years; used where no code says it")
+
+
+class Config(Record):
+    """The whole file. Every part has a default that is safe: nobody is let in, nothing is sent anywhere."""
+
+    cds_clients: list[CdsClient] = Field(default_factory=list)
+    senders: list[Sender] = Field(default_factory=list)
+    ehr: Ehr | None = None
+    pacs: list[Pacs] = Field(default_factory=list)
+    study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
+    merge: MergePolicy = MergePolicy()
