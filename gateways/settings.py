@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     )
     debounce_max_seconds: float = Field(default=2.0, ge=0, le=600, description="longest wait that debouncing may cause")
     sweep_seconds: float = Field(default=0.2, gt=0, le=60, description="how often the sweeper looks for due work")
-    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
+    )
     study_roots: list[Path] = Field(default_factory=list, description="JSON list; added to study_roots of the config")
 
     @model_validator(mode="after")
