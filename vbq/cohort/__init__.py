@@ -1,0 +1,1 @@
+"""The analysts' bench: describe a cohort, fit, validate and report. Nothing here runs when a patient is scored."""
