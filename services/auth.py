@@ -1,0 +1,122 @@
+"""Who may call what. Nobody is let in who is not configured; VBQ_DEV_OPEN=1 lets everybody in, on loopback only.
+
+Senders push events (bearer token or HMAC), CDS clients call the hooks (signed tokens), both may read what we made.
+A refusal is a 401 that says which check failed, never what was sent.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from flask import Request
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import BadRequest, Unauthorized
+
+from gateways.settings import LOOPBACK, Settings
+from schemas.config import Config, Sender
+from services.senders import Senders
+from services.tokens import TokenRefused, Tokens
+
+log = logging.getLogger(__name__)
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+
+
+class Caller(NamedTuple):
+    """Somebody who was let in."""
+
+    name: str
+    kind: Literal["sender", "cds-client", "open"]
+    bases: tuple[str, ...] = ()
+    """FHIR bases whose patients the caller may speak of, without a slash at the end; empty: not restricted."""
+    resource_types: frozenset[str] | None = None
+    """Types that a sender may push; None: every type that matters."""
+
+
+OPEN = Caller("default", "open")
+
+
+def refused(why: str) -> Unauthorized:
+    """A 401 whose text says which check failed."""
+    challenge = WWWAuthenticate("bearer", {"realm": "vbq-cds"})
+    return Unauthorized(description=f"not authenticated: {why}", www_authenticate=challenge)
+
+
+def bearer(request: Request) -> str | None:
+    """The bearer token of `request`; None where there is none."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if kind.lower() == "bearer" else None
+
+
+class Gate:
+    """Decides who is let in. One per process; made at its start, where a wrong configuration stops it."""
+
+    def __init__(self, settings: Settings, config: Config, environ: Mapping[str, str]) -> None:
+        self._open = settings.dev_open
+        self._senders = Senders(config.senders, environ)
+        self._tokens = Tokens(config.cds_clients)
+        self._audiences = audiences(settings)
+        self._hosts = LOOPBACK | {urlsplit(settings.base_url).hostname}
+        if self._open:
+            log.warning("VBQ_DEV_OPEN=1: AUTHENTICATION IS OFF. Anybody on this machine can read and write everything.")
+        elif not (config.senders or config.cds_clients):
+            log.warning(
+                "no sender and no CDS client is configured: every call will get 401 (VBQ_CONFIG, docs/configuration.md)"
+            )
+
+    def sender(self, request: Request, body: bytes) -> Caller:
+        """The sender of an event with the raw `body`."""
+        token, signature = bearer(request), request.headers.get("X-Signature")
+        found: Sender | None = None
+        if token:
+            found = self._senders.by_token(token)
+        elif signature:
+            found = self._senders.by_signature(signature, body)
+        if found is not None:
+            return caller_of(found)
+        if self._open:
+            return self._passer_by(request)
+        if token or signature:
+            raise refused("the bearer token or signature is not that of a configured sender")
+        raise refused("send `Authorization: Bearer ...`, or `X-Signature` with the hex HMAC-SHA256 of the body")
+
+    def client(self, request: Request) -> Caller:
+        """The CDS client behind a hook call or discovery."""
+        token = bearer(request)
+        if token is None or self._open:
+            # In development the sandbox's tokens are for its own idea of our URL; they are not looked at.
+            return self._passer_by(request)
+        try:
+            client = self._tokens.check(token, [base + request.path for base in self._audiences])
+        except TokenRefused as error:
+            raise refused(f"the token was refused: {error.why}") from error
+        return Caller(client.name, "cds-client", tuple(base.rstrip("/") for base in client.fhir_base_urls))
+
+    def reader(self, request: Request) -> Caller:
+        """Who reads what we made: a sender by bearer token, or a CDS client."""
+        token = bearer(request)
+        found = self._senders.by_token(token) if token else None
+        return caller_of(found) if found else self.client(request)
+
+    def _passer_by(self, request: Request) -> Caller:
+        """Somebody without credentials, who gets in in development alone."""
+        if not self._open:
+            raise refused("send `Authorization: Bearer` with a token")
+        if urlsplit(f"//{request.host}").hostname not in self._hosts:
+            # A page on the web may point its own name at 127.0.0.1 and read this service through a browser.
+            raise BadRequest("in development mode the Host header must name this machine's loopback address")
+        return OPEN
+
+
+def caller_of(sender: Sender) -> Caller:
+    """The caller that `sender` is."""
+    bases = (sender.fhir_base_url.rstrip("/"),) if sender.fhir_base_url else ()
+    types = None if sender.resource_types is None else frozenset(sender.resource_types)
+    return Caller(sender.name, "sender", bases, types)
+
+
+def audiences(settings: Settings) -> Sequence[str]:
+    """The base URLs that a token may be for. The request's Host header is never asked: its sender chooses it."""
+    if settings.public_url or settings.host not in LOOPBACK:
+        return [settings.base_url]
+    return [f"http://{name}:{settings.port}" for name in LOOPBACK_NAMES]

@@ -1,0 +1,65 @@
+"""What Prometheus scrapes: requests by route, and the inbox. Labels are routes and states, nothing of a patient."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
+
+from schemas.errors import Unavailable
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+class InboxGauges(Collector):
+    """The inbox as it is when it is scraped; nothing is reported while the database is away."""
+
+    def __init__(self, stats: Callable[[], Mapping[str, float]]) -> None:
+        self._stats = stats
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            stats = self._stats()
+        except Unavailable:
+            return
+        for name, value in stats.items():
+            yield GaugeMetricFamily(f"vbq_inbox_{name}", f"inbox: {name.replace('_', ' ')}", value=value)
+
+
+class Metrics:
+    """The counters of one process, in a registry of their own."""
+
+    def __init__(self, stats: Callable[[], Mapping[str, float]]) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "vbq_http_requests", "HTTP requests", ["route", "method", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "vbq_http_request_seconds", "time to answer", ["route"], buckets=BUCKETS, registry=self.registry
+        )
+        self.events = Counter(
+            "vbq_events", "resources written to the inbox or found there", ["outcome"], registry=self.registry
+        )
+        self.cards = Counter("vbq_cards", "cards by hook and indicator", ["hook", "indicator"], registry=self.registry)
+        self.registry.register(InboxGauges(stats))
+
+    def watch(self, app: Flask) -> None:
+        """Count and time every request of `app`, and serve the figures at /metrics."""
+        app.before_request(self._begin)
+        app.after_request(self._end)
+        app.add_url_rule("/metrics", "metrics", self._page)
+
+    def _begin(self) -> None:
+        g.began = time.perf_counter()
+
+    def _end(self, response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "(none)"
+        self.requests.labels(route, request.method, response.status_code).inc()
+        self.seconds.labels(route).observe(time.perf_counter() - g.began)
+        return response
+
+    def _page(self) -> Response:
+        return Response(generate_latest(self.registry), content_type=CONTENT_TYPE_LATEST)
