@@ -1,0 +1,144 @@
+"""A study on disk: headers of everything at once, pixels of one series when they are asked for."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateways.dicom_files import dicom_files
+from gateways.dicom_headers import Instance, read_instance
+from gateways.dicom_limits import DicomLimits, limits_of
+from gateways.dicom_pixels import load_slice
+from gateways.dicom_series import series_header
+from schemas.errors import IdentityMismatch, NotAcceptable, NotMeasurable, Rejected
+from schemas.measurement import Reason
+from vbq.imaging.identity import StudyIdentity
+from vbq.imaging.volume import Series, Slice, Study
+
+__all__ = ["DicomLimits", "StudyFiles", "limits_of", "open_study"]
+
+
+@dataclass(frozen=True, repr=False)
+class StudyFiles:
+    """An open study. `identity` says whose it is and stays apart from `study`, which becomes a Measurement."""
+
+    study: Study
+    identity: StudyIdentity
+    instances: dict[str, tuple[Instance, ...]]
+    """Series UID -> its files."""
+    limits: DicomLimits
+
+    def load_pixels(self, series_uid: str) -> Series:
+        """Decode one series. Raises NotMeasurable, with the reasons, where not one slice can be decoded."""
+        header = next(header for header in self.study.series if header.uid == series_uid)
+        slices: list[Slice] = []
+        unreadable: dict[str, Reason] = {}
+        for instance in self.instances[series_uid]:
+            loaded = load_slice(instance, self.limits)
+            if isinstance(loaded, Slice):
+                slices.append(loaded)
+            else:
+                unreadable[instance.sop_instance_uid] = loaded
+        if not slices:
+            reasons = sorted({(reason.code, reason.text) for reason in unreadable.values()})
+            raise NotMeasurable("no slice of the series can be read", reasons, code="series-unreadable")
+        return Series(header=header, slices=tuple(slices), unreadable=unreadable)
+
+
+def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLimits | None = None) -> StudyFiles:
+    """Read the headers of the DICOM files at or below `directory`.
+
+    With `study_uid` only that study counts. Raises NotAcceptable (nothing there, several studies and none named,
+    nothing readable), TooLarge (limits), IdentityMismatch (another study than named; files of two patients).
+    """
+    limits = limits or DicomLimits()
+    found, odd = _read_headers(dicom_files(directory, limits))
+    wanted = _of_study(found, study_uid, odd)
+    identity = _one_identity(wanted)
+    by_series: dict[str, list[Instance]] = defaultdict(list)
+    seen: set[tuple[str, str]] = set()
+    repeats = 0
+    for instance in wanted:
+        key = (instance.series_uid, instance.sop_instance_uid)  # anonymised studies repeat instance UIDs across series
+        repeats += key in seen
+        if key not in seen:
+            by_series[instance.series_uid].append(instance)
+        seen.add(key)
+    flags = [_counted("unreadable-files", count, reason.text) for reason, count in sorted_counts(odd)]
+    if repeats:
+        flags.append(_counted("repeated-files", repeats, "the same instance is there more than once; the first counts"))
+    study = Study(
+        study_uid=wanted[0].study_uid,
+        study_date=next((row.study_date for row in wanted if row.study_date), None),
+        series=tuple(series_header(uid, rows, limits) for uid, rows in sorted(by_series.items())),
+        flags=tuple(flags),
+    )
+    return StudyFiles(study, identity, {uid: tuple(rows) for uid, rows in by_series.items()}, limits)
+
+
+def sorted_counts(reasons: Iterable[Reason]) -> list[tuple[Reason, int]]:
+    """Distinct reasons with how often each came up, most frequent first."""
+    counts = Counter((reason.code, reason.text) for reason in reasons)
+    return [(Reason(code=code, text=text), count) for (code, text), count in counts.most_common()]
+
+
+def _read_headers(paths: Sequence[Path]) -> tuple[list[Instance], list[Reason]]:
+    """The images among the files, and why others cannot be read. One broken file does not spoil a study."""
+    found: list[Instance] = []
+    odd: list[Reason] = []
+    for path in paths:
+        try:
+            read = read_instance(path)
+        except Rejected as error:
+            odd.append(Reason(code=error.reason_code, text=error.detail))
+            continue
+        except OSError:
+            odd.append(Reason(code="not-readable", text="the file cannot be opened; check its permissions"))
+            continue
+        if isinstance(read, Instance):
+            found.append(read)
+        elif read is not None:
+            odd.append(read)
+    return found, odd
+
+
+def _of_study(found: list[Instance], study_uid: str | None, odd: list[Reason]) -> list[Instance]:
+    if not found:
+        why = "; ".join(f"{count} x {reason.text}" for reason, count in sorted_counts(odd)) or "no file is an image"
+        raise NotAcceptable(f"nothing of the study can be read: {why}", code="study-unreadable")
+    if study_uid is not None:
+        wanted = [row for row in found if row.study_uid == study_uid]
+        if not wanted:
+            raise IdentityMismatch(
+                "the files are of another study than the event names; check the ImagingStudy's identifier and endpoint",
+                code="identity-study",
+            )
+        return wanted
+    count = len({row.study_uid for row in found})
+    if count > 1:
+        raise NotAcceptable(
+            f"the directory holds {count} studies; name the one that is meant, or give each its own directory",
+            code="several-studies",
+        )
+    return found
+
+
+def _one_identity(instances: Sequence[Instance]) -> StudyIdentity:
+    """The identity that all instances share; those that name nobody do not contradict it."""
+    identities = [row.identity for row in instances]
+    patients = {(row.patient_id, row.issuer) for row in identities if row.patient_id}
+    births = {row.birth_date for row in identities if row.birth_date}
+    sexes = {row.sex for row in identities if row.sex}
+    people = max(len({patient_id for patient_id, _ in patients}), len(births), len(sexes & {"F", "M"}))
+    if people > 1:
+        raise IdentityMismatch(f"the study holds images of {people} patients; separate them", code="two-patients")
+    return StudyIdentity(
+        patient_id=next((row.patient_id for row in identities if row.patient_id), None),
+        issuer=next((row.issuer for row in identities if row.issuer), None),
+        birth_date=next(iter(births), None),
+        sex=next(iter(sexes), None),
+    )
+
+
+def _counted(code: str, count: int, text: str) -> Reason:
+    return Reason(code=code, text=f"{count} file{'s' if count > 1 else ''}: {text}")

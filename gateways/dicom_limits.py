@@ -1,0 +1,36 @@
+"""What we are willing to open: limits of a study and the transfer syntaxes that we decode."""
+
+from dataclasses import dataclass
+
+from gateways.dicom_walk import DEFLATED_LE, EXPLICIT_LE, IMPLICIT_LE
+from gateways.settings import Settings
+
+RLE = "1.2.840.10008.1.2.5"
+JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
+JPEG_2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
+NATIVE = frozenset({IMPLICIT_LE, EXPLICIT_LE, DEFLATED_LE})
+DECODABLE = NATIVE | {RLE} | JPEG_LS | JPEG_2000
+NAMES = {
+    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
+    "1.2.840.10008.1.2.4.50": "JPEG Baseline",
+    "1.2.840.10008.1.2.4.51": "JPEG Extended",
+    "1.2.840.10008.1.2.4.57": "JPEG Lossless",
+    "1.2.840.10008.1.2.4.70": "JPEG Lossless",
+}
+
+
+@dataclass(frozen=True)
+class DicomLimits:
+    """Beyond these a study is refused, naming the setting that moves the limit."""
+
+    instances: int = 2000
+    study_bytes: int = 2 * 2**30
+    pixels: int = 4096 * 4096
+    """Rows x columns x frames of one instance."""
+
+
+def limits_of(settings: Settings) -> DicomLimits:
+    """The limits that the settings give."""
+    return DicomLimits(
+        instances=settings.max_study_instances, study_bytes=settings.max_study_bytes, pixels=settings.max_pixels
+    )
