@@ -109,7 +109,7 @@ class Database:
             return [tuple(row) for row in connection.execute(statement, dict(parameters))]
 
     def _direct(self) -> sqlite3.Connection:
-        """A connection of the calling thread alone, for reading, in autocommit: a statement sees what is committed when it runs."""
+        """The calling thread's own connection for reading, in autocommit: each statement sees what is committed."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = sqlite3.connect(str(self._path), timeout=BUSY_SECONDS, isolation_level=None)

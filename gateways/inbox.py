@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, case, func, or_, select, tuple_, update
 
 from gateways.database import Database
 from gateways.group_commit import GroupCommit
-from gateways.tables import inbox, jobs
+from gateways.tables import OPEN_EVENTS, OPEN_JOBS, inbox, jobs
 from schemas.errors import NotAcceptable, Superseded
 from schemas.events import IncomingEvent, Receipt
 
@@ -119,10 +119,17 @@ class Inbox:
             and_(inbox.c.state == "running", inbox.c.lease_until < now),
         )
         with self._database.write() as connection:
-            fresh = select(inbox.c.id).where(free, inbox.c.attempts == 0).order_by(inbox.c.id).limit(limit)
+            fresh = (
+                select(inbox.c.id).where(OPEN_EVENTS, free, inbox.c.attempts == 0).order_by(inbox.c.due_at).limit(limit)
+            )
             ids = list(connection.scalars(fresh.with_for_update(skip_locked=True)))
             if not ids:
-                failed = select(inbox.c.id).where(free).order_by(inbox.c.id != (event or 0), inbox.c.due_at).limit(1)
+                failed = (
+                    select(inbox.c.id)
+                    .where(OPEN_EVENTS, free)
+                    .order_by(inbox.c.id != (event or 0), inbox.c.due_at)
+                    .limit(1)
+                )
                 ids = list(connection.scalars(failed.with_for_update(skip_locked=True)))
             if not ids:
                 return []
@@ -169,10 +176,10 @@ class Inbox:
             accepted = connection.scalar(select(func.count()).select_from(inbox)) or 0
             dead = func.coalesce(func.sum(case((inbox.c.state == "dead", 1), else_=0)), 0)
             oldest = func.min(case((inbox.c.state != "dead", inbox.c.first_seen)))
-            rows = connection.execute(select(func.count(), dead, oldest).where(inbox.c.state != "done")).one()
+            rows = connection.execute(select(func.count(), dead, oldest).where(OPEN_EVENTS)).one()
             dead = func.coalesce(func.sum(case((jobs.c.state == "dead", 1), else_=0)), 0)
             oldest = func.min(case((jobs.c.state != "dead", jobs.c.first_wanted)))
-            work = connection.execute(select(func.count(), dead, oldest).where(jobs.c.state != "idle")).one()
+            work = connection.execute(select(func.count(), dead, oldest).where(OPEN_JOBS)).one()
         dead_letters = min(accepted, rows[1] + work[1])
         pending = min(accepted - dead_letters, rows[0] - rows[1] + work[0] - work[1])
         since = [moment for moment in (rows[2], work[2]) if moment is not None]
@@ -212,7 +219,7 @@ class Inbox:
         Replaying what was done changes nothing: versions and keys decide, not arrivals.
         """
         now = self._clock()
-        wanted = inbox.c.state == "dead"
+        wanted = and_(OPEN_EVENTS, inbox.c.state == "dead")
         if events is not None:
             wanted = and_(inbox.c.state.in_(("dead", "done")), inbox.c.id.in_(list(events)))
         again = {"state": "pending", "attempts": 0, "due_at": now, "reason_code": None, "reason_text": None}

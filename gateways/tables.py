@@ -26,6 +26,10 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+# Written out and not bound: an index over part of a table serves only a query that names the part in the same words.
+OPEN_EVENTS = text("inbox.state <> 'done'")
+OPEN_JOBS = text("jobs.state <> 'idle'")
+CURRENT = text("assessments.current")
 Id = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only for INTEGER
 
 inbox = Table(

@@ -1,0 +1,231 @@
+"""Results: assessments, their history, and the FHIR resources made of them. What the services read, workers write."""
+
+import json
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal,
+    select,
+    update,
+)
+
+from gateways.database import Database
+from gateways.inbox import Clock
+from gateways.tables import (
+    CURRENT,
+    OPEN_EVENTS,
+    OPEN_JOBS,
+    assessments,
+    inbox,
+    jobs,
+    measurements,
+    published,
+    resources,
+)
+from schemas.assessment import Assessment
+from schemas.measurement import Measurement
+
+PARSED_KEPT = 128  # some 50 kB each
+
+
+@dataclass(frozen=True)
+class PatientView:
+    """What a card is made of. `in_progress`: an assessment is on its way; `known`: we have heard of the patient."""
+
+    assessment: Assessment | None
+    in_progress: bool
+    known: bool
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a search, newest first; `total` counts all matches."""
+
+    total: int
+    bodies: list[bytes]
+
+
+class Results:
+    """The stored results. Safe to share between threads."""
+
+    def __init__(self, database: Database, *, clock: Clock = time.time) -> None:
+        self._database = database
+        self._clock = clock
+        self._view = database.prepared(_view_statement())
+        self._parsed: OrderedDict[tuple[str, float], Assessment] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def view(self, patient: str) -> PatientView:
+        """Everything that a card about `patient` (a patient key) needs, in one query."""
+        row = self._view({"patient": patient})[0]
+        assessment = self._parse(row[0], row[1], row[2]) if row[0] is not None else None
+        in_progress = bool(row[3] or row[4])
+        return PatientView(assessment, in_progress, known=bool(in_progress or row[5] or assessment))
+
+    def current(self, patient: str) -> Assessment | None:
+        """The assessment of `patient` that counts now."""
+        return self.view(patient).assessment
+
+    def assessment(self, identifier: str) -> Assessment | None:
+        """The assessment with this id, current or superseded."""
+        statement = select(assessments.c.body).where(assessments.c.id == identifier)
+        with self._database.read() as connection:
+            body = connection.scalar(statement)
+        return Assessment.model_validate_json(bytes(body)) if body is not None else None
+
+    def resource(self, resource_type: str, identifier: str) -> bytes | None:
+        """The FHIR resource Type/id that we made, as JSON."""
+        found = and_(published.c.resource_type == resource_type, published.c.resource_id == identifier)
+        with self._database.read() as connection:
+            body = connection.scalar(select(published.c.body).where(found))
+        return bytes(body) if body is not None else None
+
+    def search(
+        self,
+        resource_type: str,
+        *,
+        patient: str | None = None,
+        identifier: str | None = None,
+        count: int = 50,
+        offset: int = 0,
+    ) -> Page:
+        """Resources of a type, newest first. `identifier` is a FHIR token: `system|value`, `|value` or `value`."""
+        wanted: list[ColumnElement[bool]] = [published.c.resource_type == resource_type]
+        if patient is not None:
+            wanted.append(published.c.patient == patient)
+        if identifier is not None:
+            system, bar, value = identifier.rpartition("|")
+            whole = f"{system}|{value}" if system else None
+            wanted.append(
+                published.c.identifier == whole
+                if bar and whole
+                else published.c.identifier.endswith(f"|{value}", autoescape=True)
+            )
+        newest = (published.c.last_updated.desc(), published.c.resource_id)
+        page = select(published.c.body).where(*wanted).order_by(*newest).limit(count).offset(offset)
+        with self._database.read() as connection:
+            total = connection.scalar(select(func.count()).select_from(published).where(*wanted)) or 0
+            return Page(total=total, bodies=[bytes(body) for body in connection.scalars(page)] if count else [])
+
+    def store(
+        self, connection: Connection, assessment: Assessment, made: Sequence[Mapping[str, Any]], *, send: bool
+    ) -> None:
+        """Make `assessment` the current one of its patient and keep `made`, the FHIR resources that say so.
+
+        The one that it replaces stays, marked superseded; `made` may hold its rewritten resources too. `send` says
+        whether an EHR is to hear of it. The caller's transaction makes all of it one effect.
+        """
+        now = self._clock()
+        mine = assessments.c.patient == assessment.patient
+        retired = {"current": False, "superseded_by": assessment.id, "sent": not send}
+        connection.execute(update(assessments).where(mine, CURRENT).values(**retired))
+        values = {
+            "key": assessment.key,
+            "patient": assessment.patient,
+            "state": assessment.state,
+            "created": now,
+            "current": True,
+            "superseded_by": None,
+            "sent": not send,
+            "body": assessment.model_dump_json().encode(),
+        }
+        statement = self._database.insert(assessments).values(id=assessment.id, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+        for resource in made:
+            self._keep(connection, resource, assessment, now)
+
+    def _keep(self, connection: Connection, resource: Mapping[str, Any], assessment: Assessment, now: float) -> None:
+        key = {"resource_type": resource["resourceType"], "resource_id": resource["id"]}
+        values = {
+            "patient": None if resource["resourceType"] == "Device" else assessment.patient,
+            "identifier": _first_identifier(resource),
+            "assessment": assessment.id,
+            "last_updated": now,
+            "body": json.dumps(resource, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(),
+        }
+        statement = self._database.insert(published).values(**key, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+    def store_measurement(
+        self, connection: Connection, subject: str, run: int, patient: str, what: Measurement
+    ) -> None:
+        """Keep the outcome of one measuring run of the study `subject` (source/ImagingStudy/id)."""
+        values = {
+            "patient": patient,
+            "status": what.status,
+            "created": self._clock(),
+            "body": what.model_dump_json().encode(),
+        }
+        statement = self._database.insert(measurements).values(subject=subject, run=run, **values)
+        connection.execute(statement.on_conflict_do_update(index_elements=["subject", "run"], set_=values))
+
+    def measurements(self, connection: Connection, patient: str) -> dict[str, Measurement]:
+        """The latest measurement of each study of `patient`, by subject (source/ImagingStudy/id)."""
+        latest = (
+            select(measurements.c.subject, func.max(measurements.c.run).label("run"))
+            .where(measurements.c.patient == patient)
+            .group_by(measurements.c.subject)
+            .subquery()
+        )
+        same = and_(measurements.c.subject == latest.c.subject, measurements.c.run == latest.c.run)
+        rows = connection.execute(select(measurements.c.subject, measurements.c.body).join(latest, same))
+        return {row.subject: Measurement.model_validate_json(bytes(row.body)) for row in rows}
+
+    def unsent(self, connection: Connection, patient: str) -> list[tuple[Assessment, str | None]]:
+        """Assessments of `patient` that the EHR has not heard of in their present state, oldest first, each with
+        the id of the one that replaced it.
+        """
+        wanted = and_(assessments.c.patient == patient, assessments.c.sent.is_(False))
+        rows = connection.execute(
+            select(assessments).where(wanted).order_by(assessments.c.current, assessments.c.created)
+        )
+        return [(Assessment.model_validate_json(bytes(row.body)), row.superseded_by) for row in rows]
+
+    def mark_sent(self, connection: Connection, identifiers: Sequence[str]) -> None:
+        """The EHR has these assessments in their present state."""
+        connection.execute(update(assessments).where(assessments.c.id.in_(identifiers)).values(sent=True))
+
+    def _parse(self, identifier: str, created: float, body: bytes) -> Assessment:
+        """Parsed assessments are kept: reading one takes ten times as long as finding it."""
+        key = (identifier, created)
+        with self._guard:
+            known = self._parsed.get(key)
+            if known is not None:
+                self._parsed.move_to_end(key)
+                return known
+        assessment = Assessment.model_validate_json(bytes(body))
+        with self._guard:
+            self._parsed[key] = assessment
+            if len(self._parsed) > PARSED_KEPT:
+                self._parsed.popitem(last=False)
+        return assessment
+
+
+def _view_statement() -> Any:
+    patient: ColumnElement[str] = bindparam("patient", type_=Text())
+    waiting = exists().where(inbox.c.patient == patient, OPEN_EVENTS, inbox.c.state != "dead")
+    working = exists().where(jobs.c.patient == patient, OPEN_JOBS, jobs.c.state != "dead", jobs.c.kind != "publish")
+    known = exists().where(resources.c.patient == patient)
+    one = select(literal(1).label("one")).subquery()
+    mine = and_(assessments.c.patient == patient, CURRENT)
+    columns = (assessments.c.id, assessments.c.created, assessments.c.body, waiting, working, known)
+    return select(*columns).select_from(one.outerjoin(assessments, mine))
+
+
+def _first_identifier(resource: Mapping[str, Any]) -> str | None:
+    identifiers = resource.get("identifier") or []
+    if isinstance(identifiers, Mapping):  # some resources have one, not a list
+        identifiers = [identifiers]
+    return next((f"{row.get('system', '')}|{row['value']}" for row in identifiers if "value" in row), None)
