@@ -1,0 +1,169 @@
+"""The entries of a Bundle as events, in their order, with the references between entries followed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from schemas.errors import Issue, NotAcceptable
+from schemas.events import RELEVANT_TYPES, IncomingEvent
+from schemas.fhir import narrow
+from schemas.fhir.notification import Notification, notification_of
+from schemas.fhir.reference import ID, read_reference
+from schemas.fhir.resource_event import Sender, deletion, event, irrelevant, refused, type_of
+from schemas.fhir.types import NOTIFICATION_TYPES, R4_TYPES
+
+Kind = Literal["resource", "delete", "collection", "batch", "transaction", "message", "history", "handshake"]
+# What the sender reads our answer as: an OperationOutcome; the resource back (HAPI's PUT); a response Bundle with an
+# entry for each of its own; a message Bundle.
+Reply = Literal["outcome", "resource", "bundle-response", "message-response"]
+
+_BUNDLE_KINDS: Final[Mapping[str, tuple[Kind, Reply]]] = {
+    "collection": ("collection", "outcome"),
+    "searchset": ("collection", "outcome"),
+    "batch": ("batch", "bundle-response"),
+    "transaction": ("transaction", "bundle-response"),
+    "message": ("message", "message-response"),
+    "history": ("history", "outcome"),
+    "subscription-notification": ("history", "outcome"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedEvents:
+    """The events of one body. `entries` has the index of its event for each entry of a Bundle, None where skipped."""
+
+    kind: Kind
+    events: list[IncomingEvent]
+    skipped: list[Issue]
+    reply: Reply
+    entries: tuple[int | None, ...] = ()
+    header: dict[str, Any] | None = None  # the MessageHeader of a message
+    resource: bytes = b""  # what a PUT gets back
+
+
+def events_of_bundle(document: dict[str, Any], sender: Sender) -> ParsedEvents:
+    bundle = narrow.read_as(narrow.Bundle, document, "Bundle")
+    if bundle.type not in _BUNDLE_KINDS:
+        raise refused(Issue("Bundle.type", f"must be one of {', '.join(sorted(_BUNDLE_KINDS))}"), code="bundle-type")
+    kind, reply = _BUNDLE_KINDS[bundle.type]
+    notification = notification_of(bundle)
+    if notification is Notification.WITHOUT_EVENTS:
+        return ParsedEvents("handshake", [], [], reply)
+    header = _header(bundle) if kind == "message" else None
+    ids = _ids(bundle)
+    if any(url.startswith("urn:") for url in ids):
+        bundle = narrow.read_as(narrow.Bundle, _replaced(document, ids), "Bundle")
+    events: list[IncomingEvent] = []
+    entries: list[int | None] = []
+    skipped: list[Issue] = []
+    wrong: list[Issue] = []
+    for index, entry in enumerate(bundle.entry):
+        try:
+            made = _entry(kind, f"Bundle.entry[{index}]", entry, ids, sender)
+        except NotAcceptable as error:
+            wrong.extend(error.issues)
+            continue
+        if isinstance(made, IncomingEvent):
+            entries.append(len(events))
+            events.append(made)
+        else:
+            entries.append(None)
+            skipped.extend([made] if made else [])
+    if wrong:
+        raise refused(*wrong)
+    if notification is Notification.WITH_EVENTS and not events and not skipped:
+        raise refused(
+            Issue("Bundle.entry", "the notification carries no resources; ask for payload content full-resource"),
+            code="no-payload",
+        )
+    return ParsedEvents(kind, events, skipped, reply, entries=tuple(entries), header=header)
+
+
+def _entry(
+    kind: Kind, path: str, entry: narrow.Entry, ids: Mapping[str, str], sender: Sender
+) -> IncomingEvent | Issue | None:
+    """The event of one entry, an Issue saying why it has none, or None for what only carries the others."""
+    request = entry.request
+    if kind in ("batch", "transaction") and request is None:
+        raise refused(Issue(f"{path}.request", "Field required in a batch or transaction"))
+    if request is not None and request.method == "DELETE":
+        return _entry_deletion(path, request, entry.response, sender)
+    if request is not None and request.method == "PATCH":
+        raise refused(Issue(f"{path}.request.method", "PATCH is not taken; send the whole resource"))
+    if entry.resource is None:
+        return Issue(path, "has no resource in it")
+    resource_type = type_of(entry.resource, f"{path}.resource")
+    if resource_type in NOTIFICATION_TYPES | {"Parameters", "MessageHeader"}:
+        return None
+    if request is not None and request.method in ("GET", "HEAD") and kind != "history":
+        return Issue(path, "is a read, not a change")
+    return event(
+        entry.resource,
+        f"{path}.resource",
+        sender,
+        fallback_id=None if "id" in entry.resource else _id_of(entry),
+        known=ids,
+        request=request if kind in ("batch", "transaction") else None,
+    )
+
+
+def _entry_deletion(
+    path: str, request: narrow.Request, response: narrow.Response | None, sender: Sender
+) -> IncomingEvent | Issue:
+    target = read_reference(request.url)
+    if target is None:
+        raise refused(Issue(f"{path}.request.url", "a DELETE must name one resource as Type/id"))
+    if target.resource_type not in R4_TYPES:
+        raise refused(Issue(f"{path}.request.url", "does not name a FHIR R4 resource type"), code="unknown-type")
+    if target.resource_type not in RELEVANT_TYPES:
+        return irrelevant(target.resource_type, path)
+    modified = response.last_modified if response else None
+    return deletion(target.resource_type, target.resource_id, sender, version=modified and f"deleted-{modified}")
+
+
+def _header(bundle: narrow.Bundle) -> dict[str, Any]:
+    first = bundle.entry[0].resource if bundle.entry else None
+    if first is None or first.get("resourceType") != "MessageHeader":
+        raise refused(Issue("Bundle.entry[0].resource", "a message begins with its MessageHeader"))
+    narrow.read_as(narrow.MessageHeader, first, "Bundle.entry[0].resource")
+    return first
+
+
+def _ids(bundle: narrow.Bundle) -> dict[str, str]:
+    """Type/id for each fullUrl of the Bundle, so that references to entries can be followed."""
+    found: dict[str, str] = {}
+    for entry in bundle.entry:
+        resource = entry.resource
+        if entry.full_url is None or resource is None or resource.get("resourceType") not in RELEVANT_TYPES:
+            continue
+        own = resource.get("id")
+        resource_id = own if isinstance(own, str) else _id_of(entry)
+        if resource_id is not None:
+            found[entry.full_url] = f"{resource['resourceType']}/{resource_id}"
+    return found
+
+
+def _id_of(entry: narrow.Entry) -> str | None:
+    """The id that an entry has besides its resource's own: from request.url of a PUT, else from fullUrl."""
+    if entry.request is not None and entry.request.method == "PUT":
+        target = read_reference(entry.request.url)
+        if target is not None:
+            return target.resource_id
+    url = entry.full_url or ""
+    if url.startswith("urn:uuid:") and ID.fullmatch(url[9:]):
+        return url[9:]
+    literal = read_reference(url)
+    return literal.resource_id if literal else None
+
+
+def _replaced(value: Any, ids: Mapping[str, str]) -> Any:
+    """`value` with references to urn: entries of its Bundle replaced by what they stand for."""
+    if isinstance(value, dict):
+        return {key: _target(item, ids) if key == "reference" else _replaced(item, ids) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, ids) for item in value]
+    return value
+
+
+def _target(reference: Any, ids: Mapping[str, str]) -> Any:
+    return ids.get(reference, reference) if isinstance(reference, str) and reference.startswith("urn:") else reference

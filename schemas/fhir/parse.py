@@ -1,0 +1,120 @@
+"""Bytes to a JSON object, strictly: what two parsers could read differently is refused rather than guessed.
+
+RFC 8259 leaves duplicate keys, non-finite numbers and lone surrogates to the reader; each is an error here, and so is
+nesting beyond a bound (Python's own parser answers a deep document with a RecursionError).
+"""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from schemas.errors import NotAcceptable
+
+MAX_DEPTH: Final = 64
+MAX_INTEGER_DIGITS: Final = 18  # fits 64 bits; FHIR's decimal asks for 18 significant digits at most
+
+# Codes of NotAcceptable that mean "not JSON as we take it" (HTTP 400); every other code means "not FHIR" (HTTP 422).
+SYNTAX_CODES: Final = frozenset(
+    {"empty-body", "not-utf8", "not-json", "not-an-object", "too-deep", "duplicate-key", "number-range", "surrogate"}
+)
+
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+
+
+def parse_json(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """The JSON object in `body` (UTF-8, no byte order mark).
+
+    Raises NotAcceptable with a code of SYNTAX_CODES; the message never repeats the input.
+    """
+    if not body.strip():
+        raise NotAcceptable("the body is empty; send a FHIR resource as JSON", code="empty-body")
+    if _deeper_than(max_depth, body):
+        raise _too_deep(max_depth)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotAcceptable(
+            f"the body is not UTF-8 (at byte {error.start}); FHIR JSON is always UTF-8", code="not-utf8"
+        ) from None
+    try:
+        document = json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_not_a_number,
+            parse_float=_finite,
+            parse_int=_bounded,
+        )
+    except RecursionError:
+        raise _too_deep(max_depth) from None
+    except json.JSONDecodeError as error:
+        raise NotAcceptable(
+            f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}", code="not-json"
+        ) from None
+    if not isinstance(document, dict):
+        raise NotAcceptable("the body must be one JSON object: a FHIR resource", code="not-an-object")
+    if _SURROGATE_ESCAPE.search(body):
+        _refuse_lone_surrogates(document)
+    return document
+
+
+def _too_deep(limit: int) -> NotAcceptable:
+    return NotAcceptable(
+        f"the JSON is nested more than {limit} levels deep; no FHIR resource that matters here is", code="too-deep"
+    )
+
+
+def _deeper_than(limit: int, body: bytes) -> bool:
+    """Whether arrays and objects nest deeper than `limit`, without building anything.
+
+    Each round takes away the innermost pair everywhere, so `limit` rounds empty what is shallow enough.
+    """
+    plain = _ESCAPE.sub(b"", body) if b"\\" in body else body
+    outside_strings = b"".join(plain.split(b'"')[::2])
+    brackets = outside_strings.translate(_BRACKETS, _NOT_BRACKETS)
+    for _ in range(limit):
+        peeled = brackets.replace(b"[]", b"")
+        if len(peeled) == len(brackets):
+            break
+        brackets = peeled
+    depth = 0
+    for bracket in brackets:  # what is left is too deep or unbalanced; the parser names the latter
+        depth += 1 if bracket == 0x5B else -1
+        if depth > limit or depth < 0:
+            return depth > limit
+    return False
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotAcceptable("an object has the same key twice; readers would differ about it", code="duplicate-key")
+    return found
+
+
+def _not_a_number(_: str) -> NoReturn:
+    raise NotAcceptable("NaN and Infinity are not JSON; leave the element out", code="number-range")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise NotAcceptable("a number is too large to be read", code="number-range")
+    return number
+
+
+def _bounded(text: str) -> int:
+    if len(text) > MAX_INTEGER_DIGITS + 1:
+        raise NotAcceptable(f"an integer has more than {MAX_INTEGER_DIGITS} digits", code="number-range")
+    return int(text)
+
+
+def _refuse_lone_surrogates(document: dict[str, Any]) -> None:
+    try:
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise NotAcceptable(
+            "a string holds half of a surrogate pair, which is no character", code="surrogate"
+        ) from None
