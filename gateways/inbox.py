@@ -251,8 +251,12 @@ def _row(event: IncomingEvent, version: str, now: float) -> dict[str, Any]:
 
 
 def _version(connection: Connection, event: IncomingEvent) -> str:
-    """A delete states no version: it is one per version that it deletes, so delete, create, delete are three events."""
-    if event.interaction != "delete":
+    """The version that the row is kept under.
+
+    A plain delete states none: it is one per version that it deletes, so that delete, create, delete are three events
+    and a delete sent twice is one.
+    """
+    if event.interaction != "delete" or not event.version.startswith("deleted"):
         return event.version
     same = and_(
         inbox.c.source == event.source,
