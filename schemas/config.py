@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from schemas.model import TrustedKey
 from schemas.record import Record
 
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
@@ -99,3 +100,6 @@ class Config(Record):
     pacs: list[Pacs] = Field(default_factory=list)
     study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
     merge: MergePolicy = MergePolicy()
+    model_keys: list[TrustedKey] = Field(
+        default_factory=list, description="keys whose signed models count, beside the shipped model's own"
+    )

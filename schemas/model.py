@@ -104,6 +104,22 @@ class SourceAttribute(Record):
     value: str | None = Field(description="None is shown as 'not available'")
 
 
+class TrustedKey(Record):
+    """A key whose signature under a model file counts."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$", description="for people")
+    ed25519: str = Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="the 32 bytes of the public key, base64")
+
+
+class Signature(Record):
+    """A detached signature over the bytes of a model file; it lies beside the file as <id>.sig.json."""
+
+    algorithm: Literal["Ed25519"] = "Ed25519"
+    ed25519: str = Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="which public key checks it, base64")
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the signed bytes, hex")
+    signature: str = Field(pattern=r"^[A-Za-z0-9+/]{86}==$", description="64 bytes, base64")
+
+
 class ModelArtefact(Record):
     """Everything that a prediction needs and everything that a reader should know of it."""
 
