@@ -4,6 +4,7 @@ Coordinates are DICOM's patient coordinates (LPS, mm): x to the left, y to the b
 A field is None where the header does not say; nothing is ever filled in.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,9 +21,10 @@ Orientation = tuple[float, float, float, float, float, float]
 
 def normal_of(orientation: Orientation) -> Floats:
     """Unit normal (3,) of a slice: row direction x column direction (the two halves of ImageOrientationPatient)."""
-    normal = np.cross(np.asarray(orientation[:3]), np.asarray(orientation[3:]))
-    length = float(np.linalg.norm(normal))
-    return normal / length if length > 0 else normal
+    rx, ry, rz, cx, cy, cz = orientation
+    normal = (ry * cz - rz * cy, rz * cx - rx * cz, rx * cy - ry * cx)  # np.cross costs ten times as much
+    length = math.hypot(*normal)
+    return np.array(normal) / length if length > 0 else np.array(normal)
 
 
 @dataclass(frozen=True)
