@@ -1,0 +1,59 @@
+"""Reading cohort and model files for the analysts' commands."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from schemas.model import ModelArtefact
+from vbq.cohort.data.reading import read_table
+from vbq.cohort.data.table import Decimal, Table
+from vbq.risk import artefact
+
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
+
+existing_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def decimal_option(command: Decorated) -> Decorated:
+    """--decimal point|comma."""
+    return click.option(
+        "--decimal",
+        type=click.Choice(["point", "comma"]),
+        default="point",
+        show_default=True,
+        help="How the file writes decimals.",
+    )(command)
+
+
+def load_table(path: Path, decimal: Decimal = "point") -> Table:
+    """The cohort file at `path`."""
+    return read_table(path.read_bytes(), path.name, decimal)
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_model(path: Path) -> ModelArtefact:
+    """An analyst's own model file; the services check signatures, the bench does not."""
+    return artefact.parse(path.read_bytes())
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """'a, b,c' as ('a', 'b', 'c'). Raises a usage error for an empty list."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise click.BadParameter("name at least one, separated by commas")
+    return names
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a result, or say in a sentence why not (exit status 1)."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise click.FileError(str(path), hint=f"{error.strerror}; choose another place for the result") from error

@@ -1,0 +1,161 @@
+"""`vbq model fit | predict | validate`: from a cohort file to a model file, and back to people."""
+
+import csv
+import datetime as dt
+import io
+import re
+from pathlib import Path
+
+import click
+
+from commands.cohort_files import decimal_option, digest_of, existing_file, load_model, load_table, names_of, write
+from commands.exits import print_json
+from vbq.cohort.data.table import Decimal
+from vbq.cohort.fit import Fitted, Kind, Request
+from vbq.cohort.survival.risksets import Ties
+from vbq.risk import artefact as artefact_file
+
+
+@click.command()
+@click.argument("file", type=existing_file)
+@click.option("--time", required=True, help="Column of follow-up times (years, for a model that is to be served).")
+@click.option("--event", required=True, help="Column of events, 0 or 1.")
+@click.option("--covariates", required=True, help="Columns, separated by commas.")
+@click.option("--ties", type=click.Choice(["efron", "breslow"]), default="efron", show_default=True)
+@click.option("--kind", type=click.Choice(["cox", "current-status"]), default="cox", show_default=True)
+@click.option("--ridge", type=click.FloatRange(min=0), default=0.0, help="Penalty on squared coefficients per SD.")
+@click.option("--exact-times", is_flag=True, help="The times are those of the events, though they look like visits.")
+@click.option("--horizon", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Years.")
+@click.option("--id", "model_id", help="Identifier of the model (default: from the file's name and the kind).")
+@click.option("--version", default="1.0.0", show_default=True)
+@click.option("--title")
+@click.option("--outcome", help="What the event is, for people.")
+@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which the model may be served.")
+@decimal_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The model file.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def fit(
+    *,
+    file: Path,
+    time: str,
+    event: str,
+    covariates: str,
+    ties: Ties,
+    kind: Kind,
+    ridge: float,
+    exact_times: bool,
+    horizon: float,
+    model_id: str | None,
+    version: str,
+    title: str | None,
+    outcome: str | None,
+    expires: dt.datetime | None,
+    decimal: Decimal,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Fit a model to a cohort FILE (CSV or Parquet) and write it as a model file."""
+    from vbq.cohort.artefact import Labels, to_artefact
+    from vbq.cohort.fit import fit_cohort
+
+    request = Request(time, event, names_of(covariates), kind, ties, ridge, exact_times)
+    fitted = fit_cohort(load_table(file, decimal), request)
+    labels = Labels(
+        id=model_id or default_id(file, kind),
+        version=version,
+        source=file.name,
+        digest=digest_of(file),
+        created=dt.datetime.now(dt.UTC).date(),
+        horizon_years=horizon,
+        outcome=outcome,
+        title=title,
+        expires=expires.date() if expires else None,
+    )
+    model = to_artefact(fitted, labels)
+    write(out, artefact_file.canonical(model))
+    for text in fitted.warnings:
+        click.echo(f"vbq: {text}", err=True)
+    if not model.servable:
+        click.echo(f"vbq: this model will not be served as a risk: {model.servable_reason}", err=True)
+    if as_json:
+        print_json({**fit_document(fitted), "servable": model.servable, "servable_reason": model.servable_reason})
+    else:
+        click.echo(fitted.fit.summary)
+        click.echo(f"  C = {fitted.concordance:.4f} (SE {fitted.concordance_se:.4f})")
+        click.echo(f"  proportional hazards: {p_values(fitted.ph_test)}")
+        click.echo(f"  written to {out}")
+
+
+def default_id(file: Path, kind: str) -> str:
+    """An identifier that the artefact allows, from the file's name."""
+    stem = re.sub(r"[^a-z0-9._-]+", "-", file.stem.lower()).strip("-._") or "cohort"
+    return f"{stem}-{kind}"[:64]
+
+
+def p_values(tests: dict[str, float | None]) -> str:
+    """'age p = 0.12, GLOBAL p = 0.3'."""
+    return ", ".join(f"{name} p = {p:.3g}" if p is not None else f"{name} not testable" for name, p in tests.items())
+
+
+def fit_document(fitted: Fitted) -> dict[str, object]:
+    """What --json prints of a fit."""
+    model, size = fitted.fit, fitted.adequacy
+    rows = zip(model.names, model.coefficients, model.standard_errors, model.p_values, strict=True)
+    return {
+        "kind": fitted.request.kind,
+        "ties": fitted.request.ties if fitted.request.kind == "cox" else None,
+        "coefficients": {name: {"coef": float(b), "se": float(se), "p": float(p)} for name, b, se, p in rows},
+        "concordance": fitted.concordance,
+        "concordance_se": fitted.concordance_se,
+        "n": model.n,
+        "events": model.events,
+        "log_likelihood": model.log_likelihood,
+        "log_likelihood_null": model.log_likelihood_null,
+        "ph_test": fitted.ph_test,
+        "sample_size": {
+            "wanted": list(size.wanted),
+            "adequate": size.adequate,
+            "shrinkage": list(size.for_shrinkage),
+            "optimism": size.for_optimism,
+            "overall_risk": size.for_overall_risk,
+            "parameters_supported": list(size.parameters_supported),
+        },
+        "visit_times": fitted.visits.recognised,
+        "warnings": list(fitted.warnings),
+    }
+
+
+@click.command()
+@click.argument("model", type=existing_file)
+@click.option("--data", type=existing_file, required=True, help="CSV or Parquet with the model's covariates.")
+@click.option("--times", required=True, help="Times, separated by commas, in the unit of the training file.")
+@click.option("--incomplete", type=click.Choice(["refuse", "blank"]), default="refuse", show_default=True)
+@decimal_option
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def predict(
+    *, model: Path, data: Path, times: str, incomplete: str, decimal: Decimal, out: Path, as_json: bool
+) -> None:
+    """Survival with 95 % limits of every row of a file: columns row, time, survival, lower, upper."""
+    from vbq.cohort.prediction import predictions_csv
+
+    moments = moments_of(times)
+    text, rows, blank = predictions_csv(load_model(model), load_table(data, decimal), moments, incomplete == "blank")
+    write(out, text.encode())
+    if blank:
+        click.echo(f"vbq: {blank} rows lack a covariate and are left blank", err=True)
+    if as_json:
+        print_json({"rows": rows, "times": moments, "blank": blank, "out": str(out)})
+    else:
+        click.echo(f"{rows} rows at {len(moments)} times written to {out}")
+
+
+def moments_of(text: str) -> list[float]:
+    """Times of a comma-separated option. Raises a usage error."""
+    try:
+        moments = [float(part) for part in next(csv.reader(io.StringIO(text)), []) if part.strip()]
+    except ValueError as error:
+        raise click.BadParameter("give numbers separated by commas, such as 1,2.5,5", param_hint="--times") from error
+    if not moments:
+        raise click.BadParameter("give at least one time", param_hint="--times")
+    return moments
