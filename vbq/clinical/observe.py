@@ -112,7 +112,7 @@ def read(row: ObservedQuantity, as_of: dt.datetime) -> Candidate | IgnoredInput 
 def _value(row: ObservedQuantity, name: InputName, codes: list[Code], as_of: dt.datetime) -> Candidate | IgnoredInput:
     concept = next(code.concept for code in codes if INPUT_OF.get(code.concept) == name)
     if row.problem is not None or row.value is None:
-        return _ignored(row, name, "no-value", "no number could be read from it")
+        return _ignored(row, name, "no-value", row.problem or "it has no value")
     if name.startswith("t_score") and (wrong := _not_a_t_score(row, name)):
         return _ignored(row, name, *wrong)
     value = convert(name, row.value, row.unit)

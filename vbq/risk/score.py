@@ -189,10 +189,8 @@ def baseline_at(baseline: Baseline, time: float) -> tuple[float, float, list[flo
     """(H0, its variance, m) at `time` in years. Raises ModelRefused outside the support or where H0 is zero there."""
     support = baseline.support
     if not (math.isfinite(time) and support.low - _TIME_TOLERANCE <= time <= support.high + _TIME_TOLERANCE):
-        raise ModelRefused(
-            f"the model answers for {support.low:g} to {support.high:g} years only; ask for a horizon within them",
-            code="horizon",
-        )
+        span = f"{support.low:g}" if support.low == support.high else f"{support.low:g} to {support.high:g}"
+        raise ModelRefused(f"the model answers for {span} years only; ask for such a horizon", code="horizon")
     if baseline.form == "linear":
         point = baseline.points[0]
         grow = time / point.time
