@@ -44,6 +44,14 @@ class StudyFiles:
             raise NotMeasurable("no slice of the series can be read", reasons, code="series-unreadable")
         return Series(header=header, slices=tuple(slices), unreadable=unreadable)
 
+    def load_slice(self, series_uid: str, sop_instance_uid: str) -> Slice:
+        """Decode one slice, e.g. to draw it. Raises NotMeasurable where it cannot be read."""
+        instance = next(row for row in self.instances[series_uid] if row.sop_instance_uid == sop_instance_uid)
+        loaded = load_slice(instance, self.limits)
+        if not isinstance(loaded, Slice):
+            raise NotMeasurable(f"the slice cannot be read: {loaded.text}", code=loaded.code)
+        return loaded
+
 
 def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLimits | None = None) -> StudyFiles:
     """Read the headers of the DICOM files at or below `directory`.

@@ -1,0 +1,76 @@
+"""`vbq measure`: VBQ of one study on disk, with a reader's regions."""
+
+from pathlib import Path
+
+import click
+
+from commands.exits import DONE, FAILED, print_json
+from gateways.dicom import StudyFiles, limits_of, open_study
+from gateways.rois import read_regions
+from gateways.settings import load_settings
+from schemas.errors import NotMeasurable
+from schemas.measurement import Measurement, Region
+from vbq.imaging.draw import draw
+from vbq.imaging.measure import measure as measure_study
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(epilog="Exit status: 0 measured or needs regions, 1 not measurable or refused, 2 wrong usage.")
+@click.argument("study", type=click.Path(exists=True, path_type=Path))
+@click.option("--rois", type=FILE, help="A reader's regions: JSON ellipses per level, as `vbq simulate study` writes.")
+@click.option("--study-uid", help="Which study, where STUDY holds several.")
+@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the slice with its regions drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Print the measurement as one JSON document.")
+def measure(study: Path, rois: Path | None, study_uid: str | None, png: Path | None, as_json: bool) -> int:
+    """Measure the vertebral bone quality score (VBQ) of the DICOM files below STUDY.
+
+    Chooses the sagittal T1 series without contrast agent and its mid-sagittal slice. The regions are a reader's
+    (--rois); without them the answer is "needs regions". Research use only.
+    """
+    files = open_study(study, study_uid=study_uid, limits=limits_of(load_settings()))
+    regions = read_regions(rois) if rois else None
+    result = measure_study(files.study, files.load_pixels, regions, regions_source=rois.name if rois else None)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        _say(result)
+    if png:
+        _write_picture(png, result, files)
+    return FAILED if result.status == "not_measurable" else DONE
+
+
+def _write_picture(png: Path, result: Measurement, files: StudyFiles) -> None:
+    if result.slice is None or result.series_uid is None:
+        click.echo("vbq: no picture: no slice could be chosen", err=True)
+        return
+    try:
+        image = files.load_slice(result.series_uid, result.slice.sop_instance_uid)
+        png.write_bytes(draw(result, image))
+    except NotMeasurable as error:
+        click.echo(f"vbq: no picture: {error.detail}", err=True)
+    except OSError as error:
+        raise click.FileError(str(png), error.strerror or "cannot be written") from error
+
+
+def _say(result: Measurement) -> None:
+    """The measurement for a person."""
+    if result.vbq is not None and result.interval is not None:
+        low, high = result.interval
+        click.echo(f"VBQ {result.vbq:.2f} (95 % interval {low:.2f} to {high:.2f}), {result.algorithm}")
+    else:
+        click.echo(f"No VBQ: {result.status.replace('_', ' ')}, {result.algorithm}")
+    if result.slice:
+        click.echo(f"slice {result.slice.index} ({result.slice.sop_instance_uid})")
+    for name, regions in (("", result.levels), ("CSF ", result.csf)):
+        for level, region in regions.items():
+            click.echo(f"  {name}{level:<3} {_region(region)}")
+    for reason in result.reasons:
+        click.echo(f"because {reason.text}")
+    for flag in result.flags:
+        click.echo(f"note: {flag.text}")
+
+
+def _region(region: Region) -> str:
+    used = "" if region.used else f"  not used: {region.reason}"
+    return f"mean {region.mean:8.1f}  SD {region.sd:7.1f}  {region.area_mm2:6.1f} mm2{used}"

@@ -1,0 +1,137 @@
+"""The measured slice as a picture, with its regions drawn and labelled, for a person to check."""
+
+import io
+import math
+import textwrap
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from schemas.measurement import Ellipse, Measurement, Region
+from vbq.imaging.volume import Pixels, Slice
+
+MINIMUM_SIDE, MAXIMUM_SIDE = 512, 1024
+MARGIN_MM = 45.0
+SMALL, BIG, LINE = 15, 24, 23
+BODY, FLUID, UNUSED, INK, PAPER = (255, 196, 61), (79, 209, 255), (150, 150, 150), (240, 240, 240), (18, 20, 24)
+Colour = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+def draw(measurement: Measurement, image: Slice) -> bytes:
+    """PNG of `image` with the regions of `measurement`, levels, means, VBQ, method and "research use" below.
+
+    Square pixels, 512 to 1024 a side; cropped to the surroundings of the regions where there are any.
+    """
+    window = top, bottom, left, right = _window(measurement, image)
+    row_mm, column_mm = image.pixel_spacing_mm
+    tall_mm, wide_mm = (bottom - top) * row_mm, (right - left) * column_mm
+    scale = MAXIMUM_SIDE / max(tall_mm, wide_mm)
+    size = max(round(wide_mm * scale), MINIMUM_SIDE // 2), max(round(tall_mm * scale), MINIMUM_SIDE // 2)
+    grey = Image.fromarray(_grey(image.pixels[top:bottom, left:right])).resize(size, Image.Resampling.BICUBIC)
+    lines = _caption(measurement)
+    canvas = Image.new("RGB", (max(size[0], 760), size[1] + LINE * len(lines) + 34), PAPER)
+    offset = (canvas.width - size[0]) // 2
+    canvas.paste(grey.convert("RGB"), (offset, 0))
+    pen = ImageDraw.Draw(canvas)
+    view = _View(window, image.pixel_spacing_mm, scale, offset)
+    for level, region in measurement.levels.items():
+        _outline(pen, view, region, BODY, f"{level} {region.mean:.0f}", inside=True)
+    for level, region in measurement.csf.items():
+        _outline(pen, view, region, FLUID, f"CSF {level} {region.mean:.0f}", inside=False)
+    for number, (line, colour) in enumerate(lines):
+        y = size[1] + 12 + LINE * number + (10 if number else 0)
+        pen.text((16, y), line, fill=colour, font=_font(BIG if number == 0 else SMALL))
+    out = io.BytesIO()
+    canvas.save(out, format="PNG", optimize=True)
+    return out.getvalue()
+
+
+class _View:
+    """From (row, column) in pixels to (x, y) on the canvas."""
+
+    def __init__(
+        self, window: tuple[int, int, int, int], spacing_mm: tuple[float, float], per_mm: float, x0: int
+    ) -> None:
+        self.row0, self.column0 = window[0] - 0.5, window[2] - 0.5
+        self.per_row, self.per_column = spacing_mm[0] * per_mm, spacing_mm[1] * per_mm
+        self.x0, self.per_mm = x0, per_mm
+
+    def place(self, row: float, column: float) -> tuple[float, float]:
+        return self.x0 + (column - self.column0) * self.per_column, (row - self.row0) * self.per_row
+
+    def outline(self, ellipse: Ellipse) -> list[tuple[float, float]]:
+        """A closed polygon along the ellipse; semi-axes are in mm, and a mm is as long in x as in y here."""
+        x0, y0 = self.place(*ellipse.center)
+        (a, b), angle = ellipse.semi_axes_mm, math.radians(ellipse.angle_deg)
+        cos, sin = math.cos(angle), math.sin(angle)
+        turns = [2 * math.pi * step / 72 for step in range(73)]
+        return [
+            (
+                x0 + self.per_mm * (a * math.cos(t) * cos - b * math.sin(t) * sin),
+                y0 + self.per_mm * (a * math.cos(t) * sin + b * math.sin(t) * cos),
+            )
+            for t in turns
+        ]
+
+
+def _outline(
+    pen: ImageDraw.ImageDraw, view: _View, region: Region, colour: Colour, label: str, *, inside: bool
+) -> None:
+    colour = colour if region.used else UNUSED
+    points = view.outline(region.ellipse)
+    pen.line(points, fill=(0, 0, 0), width=4, joint="curve")
+    pen.line(points, fill=colour, width=2, joint="curve")
+    x, y = view.place(*region.ellipse.center)
+    if not inside:
+        x = max(point[0] for point in points) + 10
+    anchor = "mm" if inside else "lm"
+    pen.text((x, y), label, fill=colour, font=_font(SMALL), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _window(measurement: Measurement, image: Slice) -> tuple[int, int, int, int]:
+    """Rows and columns to show: the regions and 45 mm around them, or the whole image."""
+    rows, columns = image.pixels.shape
+    centres = [
+        region.ellipse.center for regions in (measurement.levels, measurement.csf) for region in regions.values()
+    ]
+    if not centres:
+        return 0, rows, 0, columns
+    row_margin, column_margin = (round(MARGIN_MM / spacing) for spacing in image.pixel_spacing_mm)
+    top, bottom = min(row for row, _ in centres) - row_margin, max(row for row, _ in centres) + row_margin
+    left, right = min(c for _, c in centres) - column_margin, max(c for _, c in centres) + column_margin
+    return max(0, int(top)), min(rows, int(bottom) + 1), max(0, int(left)), min(columns, int(right) + 1)
+
+
+def _grey(pixels: Pixels) -> npt.NDArray[np.uint8]:
+    """8 bit, windowed to the percentiles 1 and 98: subcutaneous fat next to the coil would swallow the range."""
+    low, high = (float(value) for value in np.percentile(pixels, [1, 98]))
+    shown = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) ** 0.85
+    return np.asarray(shown * 255, dtype=np.uint8)
+
+
+def _caption(measurement: Measurement) -> list[tuple[str, Colour]]:
+    lines: list[tuple[str, Colour]] = []
+    if measurement.vbq is not None and measurement.interval is not None:
+        low, high = measurement.interval
+        lines.append((f"VBQ {measurement.vbq:.2f}   (95 % interval {low:.2f} to {high:.2f})", INK))
+    else:
+        lines.append((f"No VBQ: {measurement.status.replace('_', ' ')}", INK))
+    how = {"reader": "regions by a reader", "automatic": "automatic regions", None: "no regions"}[measurement.method]
+    where = f", slice {measurement.slice.index}" if measurement.slice else ""
+    lines.append((f"{measurement.algorithm}, {how}{where}; numbers are mean signal intensities", INK))
+    remarks = [*measurement.reasons[:2], *measurement.flags[:4]]
+    lines += [(line, BODY) for remark in remarks for line in _wrapped(remark.text)]
+    lines.append(("Research use only. Not a cleared medical device.", UNUSED))
+    return lines
+
+
+def _wrapped(text: str) -> list[str]:
+    """A remark in at most two lines of the caption's width."""
+    return textwrap.wrap(text, 98, initial_indent="! ", subsequent_indent="   ", max_lines=2, placeholder=" …")
+
+
+def _font(size: int) -> Font:
+    """Pillow's own scalable font: no font of the machine is needed."""
+    return ImageFont.load_default(size)
