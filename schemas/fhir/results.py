@@ -90,18 +90,27 @@ def instant(moment: dt.datetime) -> str:
 def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None) -> Json:
     """`resources` (of resources_of, of one or several assessments) as a transaction for an EHR's FHIR server.
 
-    What has an identifier is created only where the server has none with it yet; a RiskAssessment that says anew what
-    the server may already have (amended) replaces it by its identifier. Provenance has no identifier in R4 and is PUT
-    under its own id. References among the resources become fullUrls; those to one of ours that is not in the
-    transaction become logical ones; those under `ehr_base` become relative.
+    What has an identifier is created only where the server has none with it yet. What the server may have in an older
+    state (amended, entered in error, come back after having been superseded) is updated by its identifier. Provenance
+    has no identifier in R4 and is PUT under its own id. References among the resources become fullUrls; those to one
+    of ours that is not in the transaction become logical ones; those under `ehr_base` become relative.
     """
     unique = {f"{row['resourceType']}/{row['id']}": row for row in resources}
     urls = {reference: f"urn:uuid:{row['id']}" for reference, row in unique.items()}
-    entries = [_entry(row, urls, (ehr_base or "").rstrip("/")) for row in unique.values()]
+    revisions = {
+        target["reference"]
+        for row in unique.values()
+        if any(entity["role"] == "revision" for entity in row.get("entity", ()))
+        for target in row["target"]
+    }
+    entries = [
+        _entry(row, urls, (ehr_base or "").rstrip("/"), update=reference in revisions)
+        for reference, row in unique.items()
+    ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
-def _entry(resource: Json, urls: dict[str, str], base: str) -> Json:
+def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool) -> Json:
     kind = resource["resourceType"]
     sent = {key: _readdressed(value, urls, base) for key, value in resource.items()}
     request = {"method": "PUT", "url": f"Provenance/{resource['id']}"}
@@ -109,7 +118,7 @@ def _entry(resource: Json, urls: dict[str, str], base: str) -> Json:
         del sent["id"]  # the server names what it creates
         query = search_of(resource["identifier"][0])
         request = {"method": "POST", "url": kind, "ifNoneExist": query}
-        if resource.get("status") == "amended":
+        if update or resource.get("status") in ("amended", "entered-in-error"):
             request = {"method": "PUT", "url": f"{kind}?{query}"}
     return {"fullUrl": f"urn:uuid:{resource['id']}", "resource": sent, "request": request}
 
