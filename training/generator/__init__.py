@@ -1,0 +1,1 @@
+"""Drawn sagittal slices of the lumbar spine, with the label of every pixel: anatomy, then tissue, then acquisition."""
