@@ -59,11 +59,6 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'vbq.sqlite3'}"
 
     @property
-    def broker(self) -> str:
-        """The broker URL in force: given, or the embedded Redis's socket below data_dir."""
-        return self.redis_url or f"redis+socket://{self.data_dir.absolute() / 'redis.sock'}"
-
-    @property
     def base_url(self) -> str:
         """Our own base URL, without a slash at the end."""
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
