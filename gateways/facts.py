@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, select, update
 
@@ -37,12 +37,21 @@ class StoredResource:
         return f"{self.source}/{self.reference}"
 
 
+class Put(NamedTuple):
+    """What became of a version: `old` was there before (and may have been about another patient), if anything was."""
+
+    old: StoredResource | None
+    kept: bool
+
+
 def replaces(new: StoredResource, old: StoredResource) -> bool:
     """Whether `new` is the later version: by meta.lastUpdated, else by numeric versionId, else by arrival.
 
     A version that comes late, after its successor, replaces nothing. A deletion states no version, so it counts from
     its arrival; a version older than the deleted one does not bring the resource back.
     """
+    if new.event == old.event:
+        return True  # a replay: the same again
     if new.deleted:
         return new.event > old.event
     if new.last_updated is not None and old.last_updated is not None and new.last_updated != old.last_updated:
@@ -69,10 +78,8 @@ class Facts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, connection: Connection, new: StoredResource) -> StoredResource | None:
-        """Keep `new` if it is the latest version; returns what it replaced or was overtaken by: the row that was
-        there before (whose patient may be another one), None if there was none.
-        """
+    def put(self, connection: Connection, new: StoredResource) -> Put:
+        """Keep `new` if it is the latest version."""
         key = and_(
             resources.c.source == new.source,
             resources.c.resource_type == new.resource_type,
@@ -81,13 +88,14 @@ class Facts:
         values = _values(new)
         inserted = self._database.insert(resources).values(values).on_conflict_do_nothing()
         if connection.execute(inserted).rowcount == 1:
-            return None
+            return Put(None, kept=True)
         old = _stored(connection.execute(select(resources).where(key).with_for_update()).one())
-        if replaces(new, old):
+        kept = replaces(new, old)
+        if kept:
             if new.deleted:  # who it was about and which version it was is still wanted
                 values = {"deleted": True, "event": new.event, "interest": old.interest}
             connection.execute(update(resources).where(key).values(values))
-        return old
+        return Put(old, kept=kept)
 
     def of_patient(self, connection: Connection, patient: str) -> list[StoredResource]:
         """What is known of `patient`, deleted resources among it. Where two senders push the same resource of the
@@ -104,16 +112,6 @@ class Facts:
     def studies_of(self, connection: Connection, patient: str) -> list[StoredResource]:
         """The studies of `patient` that could be a lumbar MR and are not deleted."""
         wanted = and_(resources.c.patient == patient, resources.c.interest == "study", resources.c.deleted.is_(False))
-        return [_stored(row) for row in connection.execute(select(resources).where(wanted))]
-
-    def studies_of_interest(self, connection: Connection, source: str) -> list[StoredResource]:
-        """Every study of a sender that could be a lumbar MR (an Endpoint may be any of theirs)."""
-        wanted = and_(
-            resources.c.source == source,
-            resources.c.resource_type == "ImagingStudy",
-            resources.c.interest == "study",
-            resources.c.deleted.is_(False),
-        )
         return [_stored(row) for row in connection.execute(select(resources).where(wanted))]
 
     def one(self, connection: Connection, source: str, resource_type: str, resource_id: str) -> StoredResource | None:

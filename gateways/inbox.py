@@ -14,6 +14,8 @@ from schemas.errors import NotAcceptable, Superseded
 from schemas.events import IncomingEvent, Receipt
 
 BATCH = 50
+# A claim holds this long and is renewed while its work lasts, so the work of a killed worker is free again soon.
+HOLD_SECONDS = 15.0
 Clock = Callable[[], float]
 
 
@@ -57,9 +59,9 @@ Ids = list[int]
 class Inbox:
     """Accepting, claiming and finishing events. One per process."""
 
-    def __init__(self, database: Database, *, lease_seconds: float = 150.0, clock: Clock = time.time) -> None:
+    def __init__(self, database: Database, *, lease_seconds: float = HOLD_SECONDS, clock: Clock = time.time) -> None:
         self._database = database
-        self._lease_seconds = lease_seconds
+        self._hold_seconds = lease_seconds
         self._clock = clock
         self._writer: GroupCommit[Sequence[IncomingEvent], list[Receipt]] = GroupCommit(
             self._accept_all, name="inbox-writer"
@@ -133,7 +135,7 @@ class Inbox:
                 ids = list(connection.scalars(failed.with_for_update(skip_locked=True)))
             if not ids:
                 return []
-            until = now + self._lease_seconds
+            until = now + self._hold_seconds
             taken = (
                 update(inbox)
                 .where(inbox.c.id.in_(ids))
@@ -165,6 +167,11 @@ class Inbox:
         changed = connection.execute(update(inbox).where(mine).values(lease_until=None, woken_at=None, **values))
         if changed.rowcount != 1:
             raise Superseded(f"event {claim.id} was taken over by another worker; nothing was written")
+
+    def waiting(self, connection: Connection, patient: str) -> bool:
+        """Whether events about `patient` wait to be read."""
+        found = and_(OPEN_EVENTS, inbox.c.patient == patient, inbox.c.state != "dead")
+        return connection.execute(select(inbox.c.id).where(found).limit(1)).one_or_none() is not None
 
     def stats(self) -> dict[str, float | int]:
         """Counts for operators. An event counts as pending until the work that it started has ended.

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from sqlalchemy import Connection, and_, case, or_, select, update
 
 from gateways.database import Database
-from gateways.inbox import Claim, Clock
+from gateways.inbox import HOLD_SECONDS, Claim, Clock
 from gateways.tables import OPEN_JOBS, jobs
 from schemas.errors import Superseded
 
@@ -43,9 +43,9 @@ class JobRow:
 class Jobs:
     """Asking for jobs, claiming and finishing them."""
 
-    def __init__(self, database: Database, *, lease_seconds: float = 150.0, clock: Clock = time.time) -> None:
+    def __init__(self, database: Database, *, lease_seconds: float = HOLD_SECONDS, clock: Clock = time.time) -> None:
         self._database = database
-        self._lease_seconds = lease_seconds
+        self._hold_seconds = lease_seconds
         self._clock = clock
 
     def bump(
@@ -106,7 +106,7 @@ class Jobs:
             if row is None:
                 return None
             claim = Claim(
-                id=row.id, token=row.lease_token + 1, attempts=row.attempts + 1, until=now + self._lease_seconds
+                id=row.id, token=row.lease_token + 1, attempts=row.attempts + 1, until=now + self._hold_seconds
             )
             connection.execute(
                 update(jobs)
@@ -143,6 +143,12 @@ class Jobs:
         attempts = case((jobs.c.wanted > job.run, 0), else_=jobs.c.attempts)
         self._settle(connection, job, state=state, attempts=attempts, reason_code=code, reason_text=text)
 
+    def renew(self, job: Job) -> bool:
+        """Hold the claim for another while; False if it was lost."""
+        until = self._clock() + self._hold_seconds
+        with self._database.write() as connection:
+            return connection.execute(update(jobs).where(_mine(job)).values(lease_until=until)).rowcount == 1
+
     def hold(self, connection: Connection, job: Job) -> None:
         """Raise Superseded unless the lease is still ours; keeps other claims out until the transaction ends."""
         statement = select(jobs.c.id).where(_mine(job)).with_for_update()
@@ -153,6 +159,16 @@ class Jobs:
         """Whether a job of `kind` for `patient` is due or at work."""
         found = and_(OPEN_JOBS, jobs.c.kind == kind, jobs.c.patient == patient, jobs.c.state.in_(("due", "running")))
         return connection.execute(select(jobs.c.id).where(found).limit(1)).one_or_none() is not None
+
+    def unfinished(self, connection: Connection, kind: Kind, patient: str | None = None) -> list[str]:
+        """Subjects of the jobs of `kind` that have not ended well: due, at work or dead."""
+        found = select(jobs.c.subject).where(OPEN_JOBS, jobs.c.kind == kind)
+        return list(connection.scalars(found if patient is None else found.where(jobs.c.patient == patient)))
+
+    def ended_well(self, connection: Connection, kind: Kind, subject: str) -> bool:
+        """Whether the job ran, and its last run ended well."""
+        found = and_(jobs.c.kind == kind, jobs.c.subject == subject, jobs.c.state == "idle", jobs.c.done > 0)
+        return connection.execute(select(jobs.c.id).where(found)).one_or_none() is not None
 
     def dead(self, *, count: int = 50) -> list[JobRow]:
         """Jobs that gave up, newest first."""

@@ -120,12 +120,18 @@ class Results:
             return Page(total=total, bodies=[bytes(body) for body in connection.scalars(page)] if count else [])
 
     def store(
-        self, connection: Connection, assessment: Assessment, made: Sequence[Mapping[str, Any]], *, send: bool
+        self,
+        connection: Connection,
+        assessment: Assessment,
+        made: Sequence[Mapping[str, Any]],
+        *,
+        rewritten: Sequence[Mapping[str, Any]] = (),
+        send: bool = False,
     ) -> None:
         """Make `assessment` the current one of its patient and keep `made`, the FHIR resources that say so.
 
-        The one that it replaces stays, marked superseded; `made` may hold its rewritten resources too. `send` says
-        whether an EHR is to hear of it. The caller's transaction makes all of it one effect.
+        The one that it replaces stays, marked superseded; `rewritten` are its resources that now say that. `send`:
+        an EHR is to hear of it. The caller's transaction makes all of it one effect.
         """
         now = self._clock()
         mine = assessments.c.patient == assessment.patient
@@ -145,6 +151,9 @@ class Results:
         connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
         for resource in made:
             self._keep(connection, resource, assessment, now)
+        for resource in rewritten:
+            key = and_(published.c.resource_type == resource["resourceType"], published.c.resource_id == resource["id"])
+            connection.execute(update(published).where(key).values(body=_body(resource)))
 
     def _keep(self, connection: Connection, resource: Mapping[str, Any], assessment: Assessment, now: float) -> None:
         key = {"resource_type": resource["resourceType"], "resource_id": resource["id"]}
@@ -153,7 +162,7 @@ class Results:
             "identifier": _first_identifier(resource),
             "assessment": assessment.id,
             "last_updated": now,
-            "body": json.dumps(resource, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(),
+            "body": _body(resource),
         }
         statement = self._database.insert(published).values(**key, **values)
         connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
@@ -183,6 +192,11 @@ class Results:
         rows = connection.execute(select(measurements.c.subject, measurements.c.body).join(latest, same))
         return {row.subject: Measurement.model_validate_json(bytes(row.body)) for row in rows}
 
+    def latest(self, connection: Connection, patient: str) -> Assessment | None:
+        """The assessment of `patient` that counts, as this transaction sees it."""
+        body = connection.scalar(select(assessments.c.body).where(assessments.c.patient == patient, CURRENT))
+        return Assessment.model_validate_json(bytes(body)) if body is not None else None
+
     def unsent(self, connection: Connection, patient: str) -> list[tuple[Assessment, str | None]]:
         """Assessments of `patient` that the EHR has not heard of in their present state, oldest first, each with
         the id of the one that replaced it.
@@ -193,9 +207,13 @@ class Results:
         )
         return [(Assessment.model_validate_json(bytes(row.body)), row.superseded_by) for row in rows]
 
-    def mark_sent(self, connection: Connection, identifiers: Sequence[str]) -> None:
-        """The EHR has these assessments in their present state."""
-        connection.execute(update(assessments).where(assessments.c.id.in_(identifiers)).values(sent=True))
+    def mark_sent(self, connection: Connection, sent: Sequence[tuple[Assessment, str | None]]) -> None:
+        """The EHR has these assessments in this state. One that was superseded since stays unsent."""
+        for assessment, superseded_by in sent:
+            same = and_(
+                assessments.c.id == assessment.id, assessments.c.superseded_by.is_not_distinct_from(superseded_by)
+            )
+            connection.execute(update(assessments).where(same).values(sent=True))
 
     def _parse(self, identifier: str, created: float, body: bytes) -> Assessment:
         """Parsed assessments are kept: reading one takes ten times as long as finding it."""
@@ -222,6 +240,10 @@ def _view_statement() -> Any:
     mine = and_(assessments.c.patient == patient, CURRENT)
     columns = (assessments.c.id, assessments.c.created, assessments.c.body, waiting, working, known)
     return select(*columns).select_from(one.outerjoin(assessments, mine))
+
+
+def _body(resource: Mapping[str, Any]) -> bytes:
+    return json.dumps(resource, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _first_identifier(resource: Mapping[str, Any]) -> str | None:

@@ -37,6 +37,15 @@ class Wakeups:
         with self._database.write() as connection:
             connection.execute(leases.delete().where(leases.c.name == "sweeper", leases.c.holder == holder))
 
+    def free_all(self) -> int:
+        """End every claim, for a supervisor that knows that no worker lives; tokens still guard effects."""
+        changed = 0
+        with self._database.write() as connection:
+            for table in (inbox, jobs):
+                held = update(table).where(table.c.state == "running").values(lease_until=0.0, woken_at=None)
+                changed += connection.execute(held).rowcount
+        return changed
+
     def due(self) -> list[tuple[WakeKind, int]]:
         """Rows to announce now; each is marked as announced. Of new events one in BATCH: a worker takes the others."""
         now = self._clock()

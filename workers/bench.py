@@ -1,0 +1,66 @@
+"""What a worker process holds in its hands: made once per process, after the fork."""
+
+import datetime as dt
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from gateways.broker import Sender, WakeKind
+from gateways.database import Database
+from gateways.facts import Facts
+from gateways.inbox import Inbox
+from gateways.jobs import Jobs
+from gateways.models import Models
+from gateways.results import Results
+from gateways.settings import Settings
+from schemas.config import Config
+from schemas.errors import BrokerUnavailable
+
+SOFTWARE = "vbq-cds"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Settings and the outside systems of one worker process."""
+
+    settings: Settings
+    config: Config
+    database: Database
+    inbox: Inbox
+    jobs: Jobs
+    facts: Facts
+    results: Results
+    models: Models
+    sender: Sender
+    software: str
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Bench":
+        """Raises NotConfigured where the configuration is wrong. Opens no connection yet."""
+        database = Database(settings.database)
+        return cls(
+            settings=settings,
+            config=settings.structured(),
+            database=database,
+            inbox=Inbox(database),
+            jobs=Jobs(database),
+            facts=Facts(database),
+            results=Results(database),
+            models=Models(settings),
+            sender=Sender(settings),
+            software=f"{SOFTWARE} {version(SOFTWARE)}",
+        )
+
+    def now(self) -> dt.datetime:
+        """The time, in UTC."""
+        return dt.datetime.now(dt.UTC)
+
+    def wake(self, kind: WakeKind, row: int) -> None:
+        """Have a worker look at a row soon. Without a broker the sweeper finds it."""
+        try:
+            self.sender.send(kind, row)
+        except BrokerUnavailable:
+            return
+
+    def close(self) -> None:
+        self.sender.close()
+        self.database.close()

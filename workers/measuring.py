@@ -1,0 +1,97 @@
+"""A study becomes a measurement: fetch, check whose it is, measure, write down."""
+
+import json
+import logging
+from typing import Any
+
+from gateways.pacs import locate
+
+from gateways.dicom import limits_of, open_study
+from gateways.facts import StoredResource
+from gateways.jobs import Job
+from gateways.rois import regions_beside
+from schemas.errors import NotMeasurable, Rejected, Unavailable
+from schemas.fhir.reference import read_reference
+from schemas.measurement import Measurement, Reason
+from vbq.imaging.identity import check_identity
+from vbq.imaging.measure import ALGORITHM, measure
+from workers.bench import Bench
+from workers.relevance import endpoint_ids, study_uid
+
+log = logging.getLogger(__name__)
+
+
+def measure_study(bench: Bench, job: Job) -> None:
+    """Measure the study that `job` names, keep the outcome, and have its patient assessed.
+
+    A study that must not be measured (another patient's, refused files or addresses) gives an outcome too, so that the
+    assessment says why there is no number; its job becomes a dead letter.
+    """
+    study, endpoints, patient = _facts(bench, job)
+    if study is None:  # deleted or withdrawn meanwhile: the assessment sees to that
+        with bench.database.write() as connection:
+            bench.jobs.finish(connection, job)
+        return
+    if patient is None:
+        raise Unavailable("the study waits for its Patient resource, to compare identities", code="patient-missing")
+    resource = json.loads(study.body)
+    refused: Rejected | None = None
+    try:
+        found = measured(bench, resource, endpoints, patient)
+    except Rejected as error:
+        refused = None if isinstance(error, NotMeasurable) else error
+        reasons = error.reasons if isinstance(error, NotMeasurable) else [(error.reason_code, error.detail)]
+        found = _without_number(resource, [Reason(code=code, text=text) for code, text in reasons])
+    _write(bench, job, found, refused)
+
+
+def measured(
+    bench: Bench, study: dict[str, Any], endpoints: list[dict[str, Any]], patient: dict[str, Any]
+) -> Measurement:
+    """The measurement of an ImagingStudy. Raises Rejected or Unavailable where it cannot be had."""
+    with locate(study, endpoints, bench.config, study_uid=study_uid(study)) as place:
+        files = open_study(place, study_uid=study_uid(study), limits=limits_of(bench.settings))
+        flags = check_identity(files.identity, patient)
+        drawn = regions_beside(place)
+        rois, source = drawn if drawn is not None else (None, None)
+        return measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags)
+
+
+def _facts(bench: Bench, job: Job) -> tuple[StoredResource | None, list[dict[str, Any]], dict[str, Any] | None]:
+    """The study (None where it is gone or no longer of interest), its Endpoints, its Patient (None: not there yet)."""
+    source, resource_type, resource_id = job.subject.split("/", 2)
+    with bench.database.read() as connection:
+        study = bench.facts.one(connection, source, resource_type, resource_id)
+        if study is None or study.interest != "study" or study.patient is None:
+            return None, [], None
+        literal = read_reference(study.patient)
+        known = bench.facts.of_patient(connection, study.patient)
+        wanted = [row for row in known if row.resource_type == "Patient" and not row.deleted]
+        assert literal is not None, "a patient key is a literal reference"
+        person = next((row for row in wanted if row.resource_id == literal.resource_id), None)
+        endpoints = bench.facts.endpoints(connection, source, endpoint_ids(json.loads(study.body)))
+    bodies = [json.loads(row.body) for row in endpoints]
+    return study, bodies, json.loads(person.body) if person is not None else None
+
+
+def _write(bench: Bench, job: Job, found: Measurement, refused: Rejected | None) -> None:
+    with bench.database.write() as connection:
+        bench.jobs.hold(connection, job)
+        bench.results.store_measurement(connection, job.subject, job.run, job.patient, found)
+        # Where more about the patient waits to be read, one assessment with all of it is better than two.
+        quiet = bench.settings.debounce_seconds if bench.inbox.waiting(connection, job.patient) else 0.0
+        assess = bench.jobs.bump(connection, "assess", job.patient, job.patient, quiet_seconds=quiet)
+        if refused is not None:
+            bench.jobs.bury(connection, job, code=refused.reason_code, text=refused.detail)
+        else:
+            bench.jobs.finish(connection, job)
+    if refused is not None:
+        log.warning("study refused", extra={"job": job.claim.id, "code": refused.reason_code})
+    if not quiet:
+        bench.wake("assess", assess)
+
+
+def _without_number(study: dict[str, Any], reasons: list[Reason]) -> Measurement:
+    return Measurement(
+        status="not_measurable", algorithm=ALGORITHM, study_uid=study_uid(study) or "unknown", reasons=reasons
+    )

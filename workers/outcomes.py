@@ -1,0 +1,119 @@
+"""How errors leave a worker: try again later, or a dead letter with its reason. The one place that decides.
+
+Rejected      never again: dead, with the code
+Unavailable   again with growing delays (or when the other system says), PATIENCE times as often as other errors
+Superseded    another worker has it: nothing to do
+anything else a defect of ours: again, at most VBQ_MAX_ATTEMPTS times in all
+"""
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gateways.inbox import HOLD_SECONDS
+from gateways.jobs import Job
+from schemas.errors import Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
+from workers.bench import Bench
+
+PATIENCE = 4
+LONGEST_DELAY_SECONDS = 300.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to become of work that failed. `delay_seconds` None: dead."""
+
+    code: str
+    text: str
+    delay_seconds: float | None
+
+
+def verdict(error: Exception, attempts: int, max_attempts: int) -> Verdict:
+    """What `error`, in the `attempts`-th attempt, means for the work. Pure."""
+    if isinstance(error, Rejected):
+        return Verdict(error.reason_code, error.detail, None)
+    if isinstance(error, Unavailable):
+        wait = max(backoff_seconds(attempts), error.retry_after_s or 0.0)
+        gone = attempts >= PATIENCE * max_attempts
+        return Verdict(error.reason_code, error.detail, None if gone else min(wait, LONGEST_DELAY_SECONDS))
+    if isinstance(error, VbqError):
+        text, code = error.detail, error.reason_code
+    else:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        text, code = f"{type(error).__name__} at {place}: a defect; please report it with this line", "defect"
+    return Verdict(code, text, None if attempts >= max_attempts else backoff_seconds(attempts))
+
+
+def backoff_seconds(attempts: int) -> float:
+    """1, 2, 4, ... seconds, at most five minutes."""
+    return min(float(2 ** min(attempts - 1, 16)), LONGEST_DELAY_SECONDS)
+
+
+def run_job(bench: Bench, row: int, step: Callable[[Bench, Job], None]) -> None:
+    """Claim job `row` and take `step`; what goes wrong ends in the row, not in the broker."""
+    job = bench.jobs.claim(row)
+    if job is None:
+        return
+    if job.lapsed and job.claim.attempts > bench.settings.max_attempts:
+        reason = "its worker died or stalled every time; the dead letter says which study or patient"
+        _settle(bench, job, Verdict("attempts-exhausted", reason, None))
+        return
+    try:
+        with _kept(bench, job):
+            step(bench, job)
+    except (Superseded, StoreUnavailable) as error:
+        _say(job, error.reason_code, logging.INFO)  # the row is not ours, or not reachable: the lease runs out
+    except Exception as error:
+        found = verdict(error, job.claim.attempts, bench.settings.max_attempts)
+        log.warning("job failed", exc_info=error, extra={"job": job.claim.id, "kind": job.kind, "code": found.code})
+        _settle(bench, job, found)
+
+
+def _settle(bench: Bench, job: Job, found: Verdict) -> None:
+    try:
+        with bench.database.write() as connection:
+            if found.delay_seconds is not None:
+                delay = found.delay_seconds
+                bench.jobs.fail(connection, job, code=found.code, text=found.text, delay_seconds=delay)
+                return
+            bench.jobs.bury(connection, job, code=found.code, text=found.text)
+            if job.kind == "measure":  # the patient is assessed without it, so that somebody sees what is missing
+                bench.jobs.bump(connection, "assess", job.patient, job.patient)
+    except (Superseded, StoreUnavailable) as error:
+        _say(job, error.reason_code, logging.INFO)
+        return
+    _say(job, found.code, logging.ERROR)
+
+
+def _say(job: Job, code: str, level: int) -> None:
+    log.log(level, "job ended", extra={"job": job.claim.id, "kind": job.kind, "code": code})
+
+
+@contextmanager
+def _kept(bench: Bench, job: Job) -> Iterator[None]:
+    """Renew the claim while the work lasts, up to VBQ_LEASE_SECONDS: work that hangs is free again after that."""
+    ended = threading.Event()
+
+    def renew() -> None:
+        rounds = int(bench.settings.lease_seconds / (HOLD_SECONDS / 3))
+        for _ in range(rounds):
+            if ended.wait(HOLD_SECONDS / 3):
+                return
+            try:
+                if not bench.jobs.renew(job):
+                    return
+            except StoreUnavailable:
+                continue
+
+    thread = threading.Thread(target=renew, name="renewal", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
