@@ -102,7 +102,11 @@ def read_instance(path: Path) -> Instance | Reason | None:
 
     Raises NotAcceptable or TooLarge for a file that the guard refuses, OSError where it cannot be read.
     """
-    walk = walk_file(path, WANTED)
+    return instance_of(path, walk_file(path, WANTED))
+
+
+def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
+    """As read_instance, from values that were already walked (or that an archive sent as DICOM JSON)."""
     raw = _Values(walk)
     study, series, sop = (raw.text(f"{name}InstanceUID") for name in ("Study", "Series", "SOP"))
     if not (study and series and sop):

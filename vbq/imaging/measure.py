@@ -7,7 +7,7 @@ from schemas.errors import NotMeasurable, Rejected
 from schemas.measurement import Acquisition, Level, Measurement, Reason, Region, RegionSet, SliceRef
 from vbq.imaging.quality import acquisition_flags, flags_of, slice_flags
 from vbq.imaging.regions import pixels_of, region_of
-from vbq.imaging.series import Choice, choose_series
+from vbq.imaging.series import Choice, choose_series, no_series
 from vbq.imaging.slices import MidSagittal, OrderedSlices, mid_sagittal, order_slices
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Floats, LoadPixels, Series, SeriesHeader, Slice, Study
@@ -33,7 +33,7 @@ def measure(
     choice = choose_series(study.series, sop_instance_uid=named)
     draft = _draft(study, choice, regions_source if rois else None, flags)
     if choice.header is None:
-        return draft.but(reasons=[_no_series(choice, len(study.series))])
+        return draft.but(reasons=[no_series(choice)])
     try:
         series = load_pixels(choice.header.uid)
         ordered = order_slices(series, keep=named)
@@ -165,13 +165,3 @@ def _acquisition(study: Study, header: SeriesHeader | None) -> Acquisition:
         pixel_spacing_mm=header.pixel_spacing_mm,
         slice_spacing_mm=header.slice_spacing_mm,
     )
-
-
-def _no_series(choice: Choice, count: int) -> Reason:
-    """Why no series will do, with what spoke against each (numbered as in the study)."""
-    against = "; ".join(
-        f"series {number}: {', '.join(reason.text for reason in verdict.reasons)}"
-        for number, verdict in enumerate(choice.verdicts, start=1)
-    )
-    text = f"none of {count} series is a readable sagittal T1 series without contrast agent ({against})"
-    return Reason(code="no-suitable-series", text=text)

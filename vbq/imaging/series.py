@@ -75,6 +75,17 @@ def choose_series(series: Sequence[SeriesHeader], *, sop_instance_uid: str | Non
     return Choice(series[best] if best is not None else None, verdicts)
 
 
+def no_series(choice: Choice) -> Reason:
+    """Why no series will do, with what spoke against each (numbered as in the study)."""
+    against = "; ".join(
+        f"series {number}: {', '.join(reason.text for reason in verdict.reasons)}"
+        for number, verdict in enumerate(choice.verdicts, start=1)
+    )
+    count = len(choice.verdicts)
+    text = f"none of {count} series is a readable sagittal T1 series without contrast agent ({against})"
+    return Reason(code="no-suitable-series", text=text)
+
+
 class Judgement(NamedTuple):
     """Whether a series may be measured, how good it is, and why."""
 
@@ -101,7 +112,7 @@ def _judge(header: SeriesHeader, injected_at: str | None) -> Judgement:
         reasons.append(Reason(code="modality-not-stated", text="the header names no modality"))
     if header.slices < 3:
         reasons.append(Reason(code="few-slices", text="too few slices to tell which one is mid-sagittal"))
-    return Judgement(True, score, reasons)
+    return Judgement(True, max(score, 0.1), reasons)
 
 
 def _against(header: SeriesHeader, injected_at: str | None) -> list[Reason]:
