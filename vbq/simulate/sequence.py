@@ -1,0 +1,28 @@
+"""The pulse sequences that the phantom is scanned with, as a header states them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One protocol. Units are in the names; bandwidth is per pixel."""
+
+    number: int
+    folder: str
+    description: str
+    weighting: Literal["T1", "T2"]
+    orientation: Literal["sagittal", "axial"]
+    repetition_time_ms: float
+    echo_time_ms: float
+    flip_angle_deg: float
+    echo_train_length: int
+    averages: int
+    bandwidth_hz: float
+
+
+FIELD_STRENGTH_T = 1.5
+SAGITTAL_T1 = Sequence(2, "sag_t1_tse", "SAG T1 TSE", "T1", "sagittal", 580.0, 11.0, 150.0, 3, 2, 180.0)
+SAGITTAL_T2 = Sequence(3, "sag_t2_tse", "SAG T2 TSE", "T2", "sagittal", 3600.0, 102.0, 150.0, 17, 2, 190.0)
+AXIAL_T2 = Sequence(4, "ax_t2_tse", "AX T2 TSE", "T2", "axial", 4100.0, 98.0, 150.0, 17, 2, 190.0)
+SEQUENCES = (SAGITTAL_T1, SAGITTAL_T2, AXIAL_T2)
