@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import Column, Float, LargeBinary, String, Table
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from gateways.database import Database
 from gateways.tables import metadata
@@ -47,7 +45,6 @@ class Feedback:
         ]
         if not rows:
             return 0
-        insert = sqlite_insert(feedback) if self._database.is_sqlite else postgresql_insert(feedback)
-        statement = insert.on_conflict_do_nothing().returning(feedback.c.card)
+        statement = self._database.insert(feedback).on_conflict_do_nothing().returning(feedback.c.card)
         with self._database.write() as connection:
             return len(connection.execute(statement, rows).fetchall())

@@ -52,6 +52,10 @@ class Gate:
     """Decides who is let in. One per process; made at its start, where a wrong configuration stops it."""
 
     def __init__(self, settings: Settings, config: Config, environ: Mapping[str, str]) -> None:
+        self.bases = tuple({base for sender in config.senders for base in bases_of(sender)})
+        """FHIR bases of the senders: whose patients there are."""
+        self.several = len(self.bases) > 1
+        self.clients = tuple(config.cds_clients)
         self._open = settings.dev_open
         self._senders = Senders(config.senders, environ)
         self._tokens = Tokens(config.cds_clients)
@@ -110,9 +114,13 @@ class Gate:
 
 def caller_of(sender: Sender) -> Caller:
     """The caller that `sender` is."""
-    bases = (sender.fhir_base_url.rstrip("/"),) if sender.fhir_base_url else ()
     types = None if sender.resource_types is None else frozenset(sender.resource_types)
-    return Caller(sender.name, "sender", bases, types)
+    return Caller(sender.name, "sender", bases_of(sender), types)
+
+
+def bases_of(sender: Sender) -> tuple[str, ...]:
+    """The sender's FHIR base without a slash at its end; none where none is configured."""
+    return (sender.fhir_base_url.rstrip("/"),) if sender.fhir_base_url else ()
 
 
 def audiences(settings: Settings) -> Sequence[str]:

@@ -1,0 +1,49 @@
+"""The one Flask app: intake, CDS Hooks, FHIR reads, pages and operations. The wiring, and nothing else."""
+
+import os
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from flask import Flask
+
+from gateways.settings import Settings
+from services.answers import plain_json
+from services.auth import Gate
+from services.fhir_read import FhirRead
+from services.headers import guard
+from services.health import Health
+from services.hooks import Hooks
+from services.intake import Intake
+from services.metrics import Metrics
+from services.openapi import document
+from services.outside import Outside, connect
+from services.pages import Pages
+from services.problems import handle
+
+DISTRIBUTION = "vbq-cds"
+
+
+def create_app(settings: Settings, outside: Outside | None = None, environ: Mapping[str, str] = os.environ) -> Flask:
+    """The app. `environ` holds the secrets that the configuration names. Raises NotConfigured, ModelRefused."""
+    gate = Gate(settings, settings.structured(), environ)
+    outside = outside or connect(settings)
+    release = version(DISTRIBUTION)
+    software = f"{DISTRIBUTION} {release}"
+    app = Flask("services")
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions["outside"] = outside
+    metrics = Metrics(outside.inbox.stats)
+    metrics.watch(app)
+    guard(app)
+    handle(app)
+    for part in (
+        Intake(settings, gate, outside, metrics),
+        Hooks(settings, gate, outside, metrics),
+        FhirRead(settings, gate, outside.results, software),
+        Pages(outside.models, software),
+        Health(outside.database, outside.models),
+    ):
+        app.register_blueprint(part.blueprint())
+    described = document(settings.base_url, release)
+    app.add_url_rule("/openapi.json", "openapi", lambda: plain_json(described))
+    return app

@@ -1,0 +1,93 @@
+"""Where events come in: authenticated, parsed narrowly, on disk before the sender hears 202."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, request
+
+from gateways.settings import Settings
+from schemas.errors import Issue
+from schemas.events import Receipt
+from schemas.fhir.events import ParsedEvents, events_of
+from services.answers import dumps, fhir_json
+from services.auth import Caller, Gate
+from services.bodies import body_of_request
+from services.event_replies import bundle_response, message_response, receipt_outcome, receipt_text
+from services.metrics import Metrics
+from services.outside import Outside
+
+
+class Intake:
+    """POST /events and PUT, POST, DELETE /events/{Type}[/{id}]."""
+
+    def __init__(self, settings: Settings, gate: Gate, outside: Outside, metrics: Metrics) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._inbox = outside.inbox
+        self._waker = outside.waker
+        self._metrics = metrics
+
+    def blueprint(self) -> Blueprint:
+        events = Blueprint("events", __name__, url_prefix="/events")
+        events.add_url_rule("", "bundle", self.receive, methods=["POST"])
+        events.add_url_rule("/<type_>", "typed", self.receive, methods=["POST", "PUT"])
+        events.add_url_rule("/<type_>/<id_>", "resource", self.receive, methods=["POST", "PUT", "DELETE"])
+        return events
+
+    def receive(self, type_: str | None = None, id_: str | None = None) -> Response:
+        """Accept one body. 202 where something is new, 200 where nothing is; a PUT gets its resource back with 200."""
+        body = body_of_request()
+        caller = self._gate.sender(request, body)
+        now = dt.datetime.now(dt.UTC)
+        parsed = events_of(
+            body,
+            source=caller.name,
+            base=caller.bases[0] if caller.bases else None,
+            several=self._gate.several,
+            path_type=type_,
+            path_id=id_,
+            method=request.method,
+            max_depth=self._settings.max_json_depth,
+            arrival=now.isoformat(),
+        )
+        receipts, unwanted = self._accept(parsed, caller)
+        return self._reply(parsed, receipts, [*parsed.skipped, *unwanted], now)
+
+    def _accept(self, parsed: ParsedEvents, caller: Caller) -> tuple[list[Receipt | None], list[Issue]]:
+        """The receipts, and what this sender may not push. The wake-up follows the commit and may fail without harm."""
+        allowed = [
+            caller.resource_types is None or event.resource_type in caller.resource_types for event in parsed.events
+        ]
+        accepted = self._inbox.accept([event for event, ok in zip(parsed.events, allowed, strict=True) if ok])
+        for receipt in accepted:
+            self._metrics.events.labels("repeat" if receipt.repeat else "new").inc()
+        self._waker.wake("event", [receipt.event for receipt in accepted if not receipt.repeat])
+        rest = iter(accepted)
+        unwanted = [
+            Issue(event.resource_type, f"{event.resource_type} is not among the types configured for this sender")
+            for event, ok in zip(parsed.events, allowed, strict=True)
+            if not ok
+        ]
+        return [next(rest) if ok else None for ok in allowed], unwanted
+
+    def _reply(
+        self, parsed: ParsedEvents, receipts: Sequence[Receipt | None], skipped: Sequence[Issue], now: dt.datetime
+    ) -> Response:
+        fresh = any(receipt is not None and not receipt.repeat for receipt in receipts)
+        status = 202 if fresh else 200
+        match parsed.reply:
+            case "resource":  # HAPI reads the answer to its PUT as the resource
+                return fhir_json(parsed.resource, 200, {"VBQ-Receipt": receipt_text(receipts)})
+            case "bundle-response":
+                return fhir_json(bundle_response(parsed, receipts), status)
+            case "message-response":
+                answer = message_response(
+                    parsed.header or {},
+                    receipts,
+                    skipped,
+                    endpoint=f"{self._settings.base_url}/events",
+                    now=now.isoformat(timespec="milliseconds"),
+                )
+                return fhir_json(dumps(answer), status)
+            case _:
+                return fhir_json(receipt_outcome(receipts, skipped), status)

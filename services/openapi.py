@@ -1,0 +1,221 @@
+"""The OpenAPI 3.1 document of every address. A test holds it against the routes that there are."""
+
+from typing import Any
+
+from services.fhir_read import TYPES, parameters_of
+
+Json = dict[str, Any]
+
+OUTCOME = {"$ref": "#/components/responses/Outcome"}
+FHIR = "application/fhir+json"
+OBJECT: Json = {"type": "object"}
+
+ERRORS: dict[str, str] = {
+    "400": "not JSON, or not a request that can be read",
+    "401": "not authenticated",
+    "404": "nothing at this address",
+    "413": "the body is too large (VBQ_MAX_BODY_BYTES)",
+    "415": "the body must be JSON",
+    "422": "not acceptable FHIR: the OperationOutcome names the path",
+    "500": "a fault of ours",
+    "503": "nothing could be written or read: send again after Retry-After seconds",
+}
+
+
+def document(base_url: str, version: str) -> Json:
+    """The whole document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "VBQ-CDS",
+            "version": version,
+            "description": "FHIR events in, cards and RiskAssessments out. Research use: not a cleared medical device.",
+        },
+        "servers": [{"url": base_url}],
+        "security": [{"bearer": []}],
+        "paths": {**events(), **hooks(), **fhir(), **pages(), **operations()},
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "senders: the token whose SHA-256 is configured; CDS clients: a signed JWT per call",
+                },
+                "signature": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "X-Signature",
+                    "description": "hex HMAC-SHA256 of the raw body; for events with a body",
+                },
+            },
+            "responses": {"Outcome": {"description": "an OperationOutcome", "content": {FHIR: {"schema": OBJECT}}}},
+        },
+    }
+
+
+def errors(*statuses: str) -> Json:
+    """The answers with an OperationOutcome for `statuses`."""
+    return {status: {"description": ERRORS[status], "content": {FHIR: {"schema": OBJECT}}} for status in statuses}
+
+
+def found(description: str, kind: str = FHIR, schema: Json = OBJECT) -> Json:
+    """A 200 answer."""
+    return {"200": {"description": description, "content": {kind: {"schema": schema}}}}
+
+
+def in_path(name: str, description: str) -> Json:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": description}
+
+
+def in_query(name: str) -> Json:
+    kind = "integer" if name in {"_count", "_offset"} else "string"
+    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+
+
+def events() -> Json:
+    """Intake."""
+    accepted: Json = {
+        "description": "written down; the receipt is in the answer",
+        "content": {FHIR: {"schema": OBJECT}},
+    }
+    body: Json = {"required": True, "content": {FHIR: {"schema": OBJECT}, "application/json": {"schema": OBJECT}}}
+
+    def take(summary: str, *, with_body: bool = True) -> Json:
+        operation: Json = {
+            "summary": summary,
+            "tags": ["events"],
+            "security": [{"bearer": []}, {"signature": []}],
+            "responses": {
+                "202": accepted,
+                **found("all of it was here before, or a PUT's resource"),
+                **errors("400", "401", "413", "415", "422", "503"),
+            },
+        }
+        return {**operation, "requestBody": body} if with_body else operation
+
+    type_, id_ = in_path("type_", "FHIR R4 resource type"), in_path("id_", "resource id")
+    return {
+        "/events": {"post": take("A resource or a Bundle (collection, batch, transaction, message, history)")},
+        "/events/{type_}": {"parameters": [type_], "post": take("A resource"), "put": take("A resource")},
+        "/events/{type_}/{id_}": {
+            "parameters": [type_, id_],
+            "post": take("A resource"),
+            "put": take("A resource; answered with it"),
+            "delete": take("A resource was deleted", with_body=False),
+        },
+    }
+
+
+def hooks() -> Json:
+    """CDS Hooks."""
+    name = in_path("name", "a service id of the discovery")
+    body: Json = {"required": True, "content": {"application/json": {"schema": OBJECT}}}
+    return {
+        "/cds-services": {
+            "get": {
+                "summary": "CDS Hooks discovery",
+                "tags": ["cds-hooks"],
+                "responses": {**found("the services", "application/json"), **errors("401")},
+            }
+        },
+        "/cds-services/{name}": {
+            "parameters": [name],
+            "post": {
+                "summary": "Call a service: patient-view, order-select or order-sign",
+                "tags": ["cds-hooks"],
+                "requestBody": body,
+                "responses": {
+                    **found("the cards", "application/json"),
+                    **errors("400", "401", "404", "413", "415", "422", "503"),
+                },
+            },
+        },
+        "/cds-services/{name}/feedback": {
+            "parameters": [name],
+            "post": {
+                "summary": "What was done with the cards",
+                "tags": ["cds-hooks"],
+                "requestBody": body,
+                "responses": {
+                    **found("kept", "application/json"),
+                    **errors("400", "401", "404", "413", "415", "422", "503"),
+                },
+            },
+        },
+    }
+
+
+def fhir() -> Json:
+    """The read-only FHIR server."""
+    paths: Json = {
+        "/fhir/metadata": {
+            "get": {
+                "summary": "CapabilityStatement",
+                "tags": ["fhir"],
+                "security": [],
+                "responses": found("what can be done"),
+            }
+        }
+    }
+    for type_ in TYPES:
+        paths[f"/fhir/{type_}"] = {
+            "get": {
+                "summary": f"Search {type_}, newest first",
+                "tags": ["fhir"],
+                "parameters": [in_query(name) for name in parameters_of(type_)],
+                "responses": {**found("a searchset Bundle"), **errors("400", "401", "503")},
+            }
+        }
+        paths[f"/fhir/{type_}/{{id_}}"] = {
+            "parameters": [in_path("id_", "resource id")],
+            "get": {
+                "summary": f"Read one {type_}",
+                "tags": ["fhir"],
+                "responses": {**found("the resource"), **errors("401", "404", "503")},
+            },
+        }
+    return paths
+
+
+def pages() -> Json:
+    """Pages for people."""
+    html: Json = {"type": "string"}
+    model = found("all that is known of the model", "text/html", html)
+    model["200"]["content"]["application/json"] = {"schema": OBJECT}
+    return {
+        "/": {
+            "get": {
+                "summary": "Overview",
+                "tags": ["pages"],
+                "security": [],
+                "responses": found("HTML", "text/html", html),
+            }
+        },
+        "/models/{name}": {
+            "parameters": [in_path("name", "model id")],
+            "get": {
+                "summary": "A model: coefficients, validation and the 31 source attributes",
+                "tags": ["pages"],
+                "security": [],
+                "responses": {**model, **errors("404")},
+            },
+        },
+    }
+
+
+def operations() -> Json:
+    """For probes, Prometheus and programmers."""
+    text: Json = {"type": "string"}
+    open_: Json = {"tags": ["operations"], "security": []}
+    ready: Json = {
+        **found("ready", "application/json"),
+        "503": {"description": "not ready: which check failed, and why"},
+    }
+    return {
+        "/healthz": {"get": {**open_, "summary": "Is the process up", "responses": found("up", "application/json")}},
+        "/readyz": {"get": {**open_, "summary": "Can it work", "responses": ready}},
+        "/metrics": {"get": {**open_, "summary": "Prometheus metrics", "responses": found("text", "text/plain", text)}},
+        "/openapi.json": {
+            "get": {**open_, "summary": "This document", "responses": found("OpenAPI 3.1", "application/json")}
+        },
+    }
