@@ -64,7 +64,7 @@ def merge(facts: PatientFacts, as_of: dt.datetime, study_date: dt.date | None, p
 
     return Merged(
         inputs=sorted(chosen.values(), key=lambda row: _ORDER[row.name]),
-        ignored=sorted(ignored, key=lambda row: (row.about, row.source, row.code)),
+        ignored=sorted(ignored, key=lambda row: (row.about, row.source, row.code, str(row.date), row.text)),
     )
 
 

@@ -239,9 +239,14 @@ def _outside_training(label: str, low: float, high: float) -> Reason:
 
 
 def _spans(covariate: Covariate) -> tuple[float, float, float, float]:
-    """Physiological low and high, training low and high (everything where the model names no training range)."""
+    """Physiological low and high, training low and high (everything where the model names no training range).
+
+    Yes and no go through `_number`, which alone knows that nothing lies between them: their first span is empty.
+    """
     body, data = covariate.physiological, covariate.training
     usual = (data.low, data.high) if data else (-math.inf, math.inf)
+    if covariate.kind == "binary":
+        return math.inf, -math.inf, *usual
     return body.low, body.high, *usual
 
 
