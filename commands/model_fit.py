@@ -159,3 +159,55 @@ def moments_of(text: str) -> list[float]:
     if not moments:
         raise click.BadParameter("give at least one time", param_hint="--times")
     return moments
+
+
+@click.command()
+@click.argument("model", type=existing_file)
+@click.option("--data", type=existing_file, required=True, help="The training file, or another cohort.")
+@click.option("--bootstrap", type=click.IntRange(min=2, max=100_000), default=500, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--time", help="Column of follow-up times (default: as in the fit).")
+@click.option("--event", help="Column of events (default: as in the fit).")
+@click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="Time at which risks are judged.")
+@click.option("--compare", type=existing_file, help="A second model file, judged on the same people.")
+@decimal_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def validate(
+    *,
+    model: Path,
+    data: Path,
+    bootstrap: int,
+    seed: int,
+    time: str | None,
+    event: str | None,
+    horizon: float | None,
+    compare: Path | None,
+    decimal: Decimal,
+    as_json: bool,
+) -> None:
+    """Discrimination, calibration and usefulness of a model; on its training file corrected for optimism."""
+    from vbq.cohort.validation.measures import compare as compare_people
+    from vbq.cohort.validation.people import people_of
+    from vbq.cohort.validation.report import Asked
+    from vbq.cohort.validation.report import validate as validate_model
+
+    artefact, table = load_model(model), load_table(data, decimal)
+    asked = Asked(time, event, horizon, bootstrap, seed)
+    found = validate_model(artefact, table, asked, digest_of(data))
+    document = found.document
+    if compare is not None:
+        other = people_of(load_model(compare), table, time=time, event=event, horizon=found.people.horizon)
+        document["comparison"] = compare_people(found.people, other, bootstrap, seed)
+    for text in found.warnings:
+        click.echo(f"vbq: {text}", err=True)
+    if as_json:
+        print_json(document)
+        return
+    click.echo(f"{artefact.id} {artefact.version}, {document['kind']} validation on {document['n']} people")
+    for name in ("concordance", "slope", "brier", "ipa"):
+        row = document[name]
+        if isinstance(row, dict):
+            click.echo(f"  {name:<12} " + ", ".join(f"{key} {value:.4f}" for key, value in row.items()))
+    click.echo(
+        "  calibration  " + ", ".join(f"{key} {value:.4f}" for key, value in found.calibration.as_dict().items())
+    )

@@ -95,7 +95,7 @@ def predictions_csv(
         raise NoFit(f"no risk can be read from model {model.id}: {model.servable_reason}")
     names = columns_for(model, table)
     X = table.matrix(names) if blank_incomplete else complete_matrix(model, table)
-    whole: Bools = ~np.isnan(X).any(axis=1)
+    whole: Bools = np.asarray(~np.isnan(X).any(axis=1), dtype=np.bool_)
     curves = curves_of(model, X[whole], times)
     t = len(times)
     cells = np.full((len(X), t, 3), np.nan)

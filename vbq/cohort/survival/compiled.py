@@ -198,3 +198,32 @@ def refits(rows: Rows, copies: Ints, rule: Rule) -> tuple[Ints, Floats]:
         status[b] = one
         beta[b] = coefficients
     return status, beta
+
+
+@njit(cache=True, error_model="numpy")
+def cumulative_hazard(rows: Rows, copies: Ints, efron: bool, beta: Floats, upto: Bools) -> float:
+    """Baseline cumulative hazard at Z = 0 over the rows marked `upto` (time at most the horizon); Efron or Breslow."""
+    Z, ends, event = rows.Z, rows.ends, rows.event
+    n, p = Z.shape
+    s0 = 0.0
+    d0 = 0.0
+    tied = 0
+    total = 0.0
+    for i in range(n):
+        c = copies[i]
+        if c > 0:
+            predictor = 0.0
+            for j in range(p):
+                predictor += Z[i, j] * beta[j]
+            risk = c * np.exp(predictor)
+            s0 += risk
+            if event[i]:
+                tied += c
+                d0 += risk
+        if ends[i]:
+            if upto[i]:
+                for place in range(tied):
+                    total += 1.0 / (s0 - (place / tied if efron else 0.0) * d0)
+            tied = 0
+            d0 = 0.0
+    return total
