@@ -2,21 +2,24 @@
 
 import json
 import logging
+import tempfile
+from pathlib import Path
 from typing import Any
 
-from gateways.pacs import locate
-
-from gateways.dicom import limits_of, open_study
+from gateways.dicom import DicomLimits, limits_of, open_study
+from gateways.endpoints import study_uid_of
 from gateways.facts import StoredResource
 from gateways.jobs import Job
+from gateways.pacs import locate
 from gateways.rois import regions_beside
+from schemas.config import Config
 from schemas.errors import NotMeasurable, Rejected, Unavailable
 from schemas.fhir.reference import read_reference
 from schemas.measurement import Measurement, Reason
 from vbq.imaging.identity import check_identity
 from vbq.imaging.measure import ALGORITHM, measure
 from workers.bench import Bench
-from workers.relevance import endpoint_ids, study_uid
+from workers.relevance import endpoint_ids
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +52,26 @@ def measured(
     bench: Bench, study: dict[str, Any], endpoints: list[dict[str, Any]], patient: dict[str, Any]
 ) -> Measurement:
     """The measurement of an ImagingStudy. Raises Rejected or Unavailable where it cannot be had."""
-    with locate(study, endpoints, bench.config, study_uid=study_uid(study)) as place:
-        files = open_study(place, study_uid=study_uid(study), limits=limits_of(bench.settings))
+    limits = limits_of(bench.settings)
+    with tempfile.TemporaryDirectory(prefix="vbq-study-") as scratch:
+        place = _place(study, endpoints, bench.config, Path(scratch), limits)
+        files = open_study(place, study_uid=study_uid_of(study), limits=limits)
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
         rois, source = drawn if drawn is not None else (None, None)
         return measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags)
+
+
+def _place(
+    study: dict[str, Any], endpoints: list[dict[str, Any]], config: Config, scratch: Path, limits: DicomLimits
+) -> Path:
+    try:
+        return locate(study, endpoints, config, scratch=scratch, limits=limits)
+    except Rejected as error:
+        if error.reason_code != "endpoint-unknown":
+            raise
+        # Senders push a study and its Endpoint in any order: it may be on its way.
+        raise Unavailable("the study waits for its Endpoint resource", code="endpoint-unknown") from error
 
 
 def _facts(bench: Bench, job: Job) -> tuple[StoredResource | None, list[dict[str, Any]], dict[str, Any] | None]:
@@ -93,5 +110,5 @@ def _write(bench: Bench, job: Job, found: Measurement, refused: Rejected | None)
 
 def _without_number(study: dict[str, Any], reasons: list[Reason]) -> Measurement:
     return Measurement(
-        status="not_measurable", algorithm=ALGORITHM, study_uid=study_uid(study) or "unknown", reasons=reasons
+        status="not_measurable", algorithm=ALGORITHM, study_uid=study_uid_of(study) or "unknown", reasons=reasons
     )

@@ -63,15 +63,6 @@ def endpoint_ids(study: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(match[1] for match in found if match))
 
 
-def study_uid(study: Mapping[str, Any]) -> str | None:
-    """The DICOM StudyInstanceUID of an ImagingStudy; None where it names none."""
-    for row in _rows(study.get("identifier")):
-        value = row.get("value")
-        if row.get("system") == "urn:dicom:uid" and isinstance(value, str):
-            return value.removeprefix("urn:oid:")
-    return None
-
-
 def _only_upper(words: str) -> bool:
     """`MR cervical spine` is a spine, and not the one."""
     return bool(re.search(r"cervic|thorac|\bc[\s-]?spine|\bhws\b|\bbws\b", words, re.IGNORECASE)) and not re.search(

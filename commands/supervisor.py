@@ -1,0 +1,124 @@
+"""Child processes under one supervisor: started in order, restarted when they crash, stopped in reverse order."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+PR_SET_PDEATHSIG = 1
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 10.0
+SETTLED_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Child:
+    """One program. `on_loss` is called before it is started again."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_seconds: float = 10.0
+    on_loss: Callable[[], object] = lambda: None
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    losses: int = 0
+    due_at: float = field(default=0.0)
+
+    def start(self) -> None:
+        """Start it in a process group of its own (Ctrl-C reaches the supervisor alone), tied to the supervisor's life."""
+        self.process = subprocess.Popen(
+            self.command,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
+        )
+        self.started_at = time.monotonic()
+
+    @property
+    def status(self) -> int | None:
+        """Exit status, None while it runs (or before it was started)."""
+        return self.process.poll() if self.process is not None else None
+
+    @property
+    def alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program itself, not to its children: it knows how to stop them."""
+        if self.alive and self.process is not None:
+            self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Whatever is left of its process group ends now."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait()
+
+
+class Supervisor:
+    """The children, in the order in which they start."""
+
+    def __init__(self) -> None:
+        self.children: list[Child] = []
+        self.stopping = False
+
+    def start(self, child: Child) -> None:
+        child.start()
+        self.children.append(child)
+
+    def fallen(self) -> Child | None:
+        """A child that is not running although it should."""
+        return next((child for child in self.children if child.status is not None), None)
+
+    def tend(self) -> None:
+        """One look at all children: what crashed is started again, after growing pauses."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.alive:
+                if child.losses and now - child.started_at > SETTLED_SECONDS:
+                    child.losses = 0
+            elif child.due_at == 0.0:
+                pause = min(FIRST_PAUSE_SECONDS * 2**child.losses, LONGEST_PAUSE_SECONDS)
+                child.losses += 1
+                child.due_at = now + pause
+                log.warning(
+                    "a process ended and is started again",
+                    extra={"name_of_process": child.name, "status": child.status, "pause_seconds": pause},
+                )
+            elif now >= child.due_at:
+                child.end()  # children of the dead one, if any are left
+                child.due_at = 0.0
+                child.on_loss()
+                child.start()
+
+    def stop(self) -> None:
+        """Stop all, the last started first; each has its grace, then it is killed."""
+        for child in reversed(self.children):
+            child.signal(child.stop_signal)
+            until = time.monotonic() + child.grace_seconds
+            while child.alive and time.monotonic() < until:
+                time.sleep(0.02)
+            if child.alive:
+                log.warning("a process did not stop in time and is killed", extra={"name_of_process": child.name})
+            child.end()
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: SIGTERM when the supervisor dies, even by kill -9 (Linux; elsewhere nothing)."""
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    except (AttributeError, OSError):
+        return

@@ -1,0 +1,167 @@
+"""`vbq up`: the embedded stack on one machine, nothing to install: Redis from a wheel, SQLite, service, worker, sweeper."""
+
+import fcntl
+import http.client
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from commands.processes import serve_command, sweep_command, work_command
+from commands.supervisor import Child, Supervisor
+from gateways import redis_server
+from gateways.database import Database
+from gateways.logs import configure
+from gateways.settings import Settings, load_settings
+from gateways.wakeups import Wakeups
+from schemas.errors import Forbidden, NotConfigured, Unavailable
+
+REDIS_SECONDS = 10.0
+READY_SECONDS = 60.0
+LOOK_SECONDS = 0.1
+
+
+class _Stop(Exception):
+    """SIGINT or SIGTERM came."""
+
+
+@click.command()
+def up() -> None:
+    """Run the whole stack until Ctrl-C. Data below VBQ_DATA_DIR; what was accepted is finished after a restart."""
+    settings = load_settings()
+    configure(settings.log_level, "up")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    supervisor = Supervisor()
+    try:
+        with sole_instance(settings.data_dir):
+            settings = with_port(settings)
+            try:
+                start(supervisor, settings)
+                say_ready(settings)
+                while True:
+                    supervisor.tend()
+                    time.sleep(LOOK_SECONDS)
+            finally:
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)  # an impatient second Ctrl-C must not leave orphans
+                supervisor.stop()
+    except _Stop:
+        click.echo("vbq: stopped; what was accepted and not finished goes on after the next start", err=True)
+
+
+def start(supervisor: Supervisor, settings: Settings) -> None:
+    """Start everything in order and return when it works. Raises Unavailable, naming the part that does not."""
+    environment = {
+        **os.environ,
+        "VBQ_DATA_DIR": str(settings.data_dir.absolute()),
+        "VBQ_PORT": str(settings.port),
+        "REMAP_SIGTERM": "SIGQUIT",
+    }
+    if not settings.redis_url:
+        command = redis_server.command(settings.data_dir)
+        supervisor.start(Child("redis", command, environment, grace_seconds=3.0))
+        url = redis_server.broker_url("", settings.data_dir)
+        wait(supervisor, "Redis", REDIS_SECONDS, lambda: redis_server.answers(url))
+    database = Database(settings.database)
+    database.migrate()
+    wakeups = Wakeups(database)
+    embedded = not settings.database_url
+    if embedded:
+        wakeups.free_all()  # nobody else works on this directory: claims of an earlier life are void
+    database.close()
+
+    def worker_lost() -> None:
+        if embedded:
+            wakeups.free_all()
+            database.close()
+
+    started = time.time()
+    supervisor.start(Child("service", serve_command(settings), environment))
+    supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0))
+    worker = Child("worker", work_command(), environment, grace_seconds=25.0, on_loss=worker_lost)
+    supervisor.start(worker)
+    wait(supervisor, "the service", READY_SECONDS, lambda: answers_ready(settings))
+    beat = settings.data_dir / "worker.heartbeat"
+    wait(supervisor, "the worker", READY_SECONDS, lambda: beat.exists() and beat.stat().st_mtime >= started - 1.0)
+
+
+def wait(supervisor: Supervisor, what: str, seconds: float, ready: Callable[[], bool]) -> None:
+    """Until `ready`. Raises Unavailable if a process ends meanwhile or `seconds` have passed."""
+    until = time.monotonic() + seconds
+    while not ready():
+        if (fallen := supervisor.fallen()) is not None:
+            raise Unavailable(
+                f"the {fallen.name} ended with status {fallen.status} while starting; its own words are above",
+                code="start-failed",
+            )
+        if time.monotonic() > until:
+            raise Unavailable(f"{what} was not ready within {seconds:.0f} s; look above", code="start-failed")
+        time.sleep(0.05)
+
+
+def answers_ready(settings: Settings) -> bool:
+    """Whether /readyz says 200."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    connection = http.client.HTTPConnection(host, settings.port, timeout=2.0)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def say_ready(settings: Settings) -> None:
+    """The line that scripts may wait for."""
+    base = settings.base_url
+    where = f"events: {base}/events  CDS Hooks: {base}/cds-services  results: {base}/fhir/RiskAssessment"
+    click.echo(f"vbq: ready at {base}  ({where})  data: {settings.data_dir.absolute()}  Ctrl-C stops", err=True)
+    if settings.dev_open:
+        click.echo("vbq: VBQ_DEV_OPEN=1: everybody on this machine is let in; never with real patients", err=True)
+
+
+@contextmanager
+def sole_instance(data_dir: Path) -> Iterator[None]:
+    """Hold the data directory. Raises Forbidden while another `vbq up` has it."""
+    try:
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data_dir / "studies").mkdir(exist_ok=True)
+        guard = (data_dir / "up.lock").open("w")
+    except OSError as error:
+        raise NotConfigured(f"VBQ_DATA_DIR cannot be written to: {error.strerror}; choose another directory") from error
+    with guard:
+        try:
+            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Forbidden(
+                "another `vbq up` runs on this data directory; stop it, or set VBQ_DATA_DIR to another one",
+                code="already-running",
+            ) from error
+        yield
+
+
+def with_port(settings: Settings) -> Settings:
+    """The settings with a port that is free; 0 means any. Raises Forbidden where somebody listens there."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: TIME_WAIT is no obstacle
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise Forbidden(
+                f"port {settings.port} on {settings.host} cannot be had ({error.strerror}); "
+                "stop what listens there, or set VBQ_PORT",
+                code="port-taken",
+            ) from error
+        return settings.model_copy(update={"port": int(probe.getsockname()[1])})
+
+
+def _stop(number: int, frame: object) -> None:
+    raise _Stop

@@ -1,0 +1,101 @@
+"""The Celery worker: one parent that listens, children that work. Wiring, and nothing else."""
+
+import gc
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+
+from gateways.broker import QUEUES, make_app
+from gateways.redis_server import broker_url
+from gateways.settings import Settings
+from workers.bench import Bench
+from workers.heartbeat import Heartbeat
+from workers.tasks import register
+
+BEAT_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker process group. `run` returns when it was told to stop and has drained."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._bench: Bench | None = None  # each child opens its own after the fork
+        self._app: Celery = make_app(settings)
+        register(self._app, self._opened)
+        self._app.steps["worker"].add(_beating(Heartbeat(settings.data_dir, "worker")))
+        signals.setup_logging.connect(_keep_logging, weak=False)
+        signals.worker_process_init.connect(self._start_child, weak=False)
+        signals.worker_process_shutdown.connect(self._stop_child, weak=False)
+
+    def run(self, queues: Sequence[str] = tuple(QUEUES.values())) -> int:
+        """Work until SIGTERM or SIGINT; what is at work then is finished, or its lease runs out."""
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        Bench.open(self._settings).close()  # a wrong configuration ends the process now, not in each child
+        preload()
+        embedded = "embedded" if not self._settings.redis_url else "given"
+        log.info("worker starts", extra={"queues": ",".join(queues), "broker": embedded})
+        worker: Any = self._app.Worker(
+            queues=list(queues),
+            concurrency=self._settings.worker_concurrency,
+            pool="prefork",
+            hostname="worker@%h",
+            loglevel=self._settings.log_level,
+            quiet=True,
+            without_gossip=True,
+            without_mingle=True,
+            without_heartbeat=True,
+        )
+        worker.start()
+        return int(worker.exitcode or 0)
+
+    def _opened(self) -> Bench:
+        if self._bench is None:
+            self._bench = Bench.open(self._settings)
+        return self._bench
+
+    def _start_child(self, **_: object) -> None:
+        self._bench = None
+        self._opened()
+
+    def _stop_child(self, **_: object) -> None:
+        if self._bench is not None:
+            self._bench.close()
+
+
+def preload() -> None:
+    """Import what every child needs before the fork: they share it, and the first event need not wait for it."""
+    from fhir.resources.R4B import get_fhir_model_class
+
+    for name in ("Patient", "Observation", "Condition", "ImagingStudy", "Endpoint"):
+        get_fhir_model_class(name)
+    for name in ("RiskAssessment", "Device", "Provenance", "Bundle"):
+        get_fhir_model_class(name)
+    gc.collect()
+    gc.freeze()  # the collector of a child would otherwise copy every shared page by touching it
+
+
+def describe_broker(settings: Settings) -> str:
+    """The broker's address without its password, for people."""
+    return broker_url(settings.redis_url, settings.data_dir).rpartition("@")[2]
+
+
+def _keep_logging(**_: object) -> None:
+    """Celery asks whether somebody else sets up logging; being connected is the answer."""
+
+
+def _beating(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
+    class Beating(bootsteps.StartStopStep):
+        """The parent's event loop touches the file: it stops when the loop does."""
+
+        requires = ("celery.worker.components:Timer",)
+
+        def start(self, parent: Any) -> None:
+            heartbeat.beat()
+            parent.timer.call_repeatedly(BEAT_SECONDS, heartbeat.beat)
+
+    return Beating

@@ -1,0 +1,92 @@
+"""The sweeper: finds due work that nobody is at and wakes a worker for it. It alone makes lost messages harmless."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+
+from gateways.broker import Sender, WakeKind
+from gateways.database import Database
+from gateways.settings import Settings
+from gateways.wakeups import Wakeups
+from schemas.errors import BrokerUnavailable, StoreUnavailable
+from workers.heartbeat import Heartbeat
+
+LEAD_SECONDS = 5.0
+LONGEST_QUEUE = 200  # what waits there is woken anyway; more would only grow while no worker listens
+REST_SECONDS = 1.0
+SAY_AGAIN_SECONDS = 30.0
+BEAT_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """One sweeper. Any number may run; the one that holds the lease works."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+        self._database = Database(settings.database)
+        self._wakeups = Wakeups(self._database)
+        self._sender = Sender(settings)
+        self._heartbeat = Heartbeat(settings.data_dir, "sweeper")
+        self._stop = threading.Event()
+        self._leads_until = 0.0
+        self._said_at = -SAY_AGAIN_SECONDS
+        self._beat_at = -BEAT_SECONDS
+
+    def run(self) -> int:
+        """Sweep until SIGTERM or SIGINT."""
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        log.info("sweeper starts")
+        while not self._stop.is_set():
+            self._stop.wait(self.sweep())
+        self.close()
+        return 0
+
+    def sweep(self) -> float:
+        """One round; returns how many seconds to rest after it."""
+        if time.monotonic() - self._beat_at >= BEAT_SECONDS:
+            self._heartbeat.beat()
+            self._beat_at = time.monotonic()
+        try:
+            if not self._lead():
+                return REST_SECONDS
+            self._announce()
+        except (StoreUnavailable, BrokerUnavailable) as error:
+            if time.monotonic() - self._said_at > SAY_AGAIN_SECONDS:
+                self._said_at = time.monotonic()
+                log.warning("%s", error.detail, extra={"code": error.reason_code})
+            return REST_SECONDS
+        return self._settings.sweep_seconds
+
+    def close(self) -> None:
+        """Let a successor begin at once."""
+        try:
+            self._wakeups.leave(self._holder)
+        except StoreUnavailable:
+            log.info("the lease was not given back; it runs out by itself")
+        self._sender.close()
+        self._database.close()
+
+    def _lead(self) -> bool:
+        if time.monotonic() < self._leads_until:
+            return True
+        if not self._wakeups.lead(self._holder, seconds=LEAD_SECONDS + self._settings.sweep_seconds):
+            return False
+        self._leads_until = time.monotonic() + LEAD_SECONDS / 2
+        return True
+
+    def _announce(self) -> None:
+        found = self._wakeups.due()
+        full: dict[WakeKind, bool] = {}
+        for kind, row in found:
+            if kind not in full:
+                full[kind] = self._sender.waiting(kind) > LONGEST_QUEUE
+            if not full[kind]:
+                self._sender.send(kind, row)
