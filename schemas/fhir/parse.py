@@ -79,12 +79,10 @@ def _deeper_than(limit: int, body: bytes) -> bool:
         if len(peeled) == len(brackets):
             break
         brackets = peeled
-    depth = 0
-    for bracket in brackets:  # what is left is too deep or unbalanced; the parser names the latter
-        depth += 1 if bracket == 0x5B else -1
-        if depth > limit or depth < 0:
-            return depth > limit
-    return False
+    if b"[]" in brackets:
+        return True
+    # No pair is left, so what is left is unbalanced: closing ones, which end the parse, then opening ones.
+    return not brackets.startswith(b"]") and len(brackets) > limit
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
