@@ -56,7 +56,10 @@ _KNOWN: Final[dict[str, str]] = {
     "2.iv": "Informs; does not replace clinical management.",
     "3.i": "Men; women before menopause; metabolic bone disease, bone cancer, spinal instrumentation, spinal "
     "infection, severe deformity, high-energy trauma; T-scores of other sites than the lumbar spine; "
-    "contrast-enhanced images; patients under treatment for osteoporosis (treatment was not recorded).",
+    "contrast-enhanced images; patients under treatment for osteoporosis (treatment was not recorded). Of "
+    "these the software recognises by code, where the record has it: sex, menopausal state, secondary "
+    "malignancy of bone, multiple myeloma, primary hyperparathyroidism, Paget's disease and scoliosis. "
+    "Spinal instrumentation, infection, trauma and treatment are left to the reader.",
     "3.ii": "137 women of one centre; never validated. The baseline and the covariance of the estimates are not "
     "in print and were derived by calibration under a constant hazard. Event times look like the times of"
     " the final radiograph, which shrinks hazard ratios. VBQ depends on scanner and sequence: all images "
