@@ -23,8 +23,14 @@ ROUNDS, REPEATS = 2_000, 7
 
 def a_record() -> PatientFacts:
     """A synthetic woman with six observations."""
-    values = (("38267-1", -2.4, "{T-score}"), ("29463-7", 61.2, "kg"), ("2160-0", 0.9, "mg/dL"))
-    values += (("6768-6", 85.0, "U/L"), ("17861-6", 9.4, "mg/dL"), ("38264-8", -2.0, None))
+    values: list[tuple[str, float, str | None]] = [
+        ("38267-1", -2.4, "{T-score}"),
+        ("29463-7", 61.2, "kg"),
+        ("2160-0", 0.9, "mg/dL"),
+        ("6768-6", 85.0, "U/L"),
+        ("17861-6", 9.4, "mg/dL"),
+        ("38264-8", -2.0, None),
+    ]
     rows = [
         ObservedQuantity(
             reference=f"Observation/{code}",
