@@ -55,6 +55,7 @@ def read_fractures(context: click.Context, parameter: click.Parameter, values: t
     help="Compression fracture, e.g. L2:0.4:biconcave; repeatable.",
 )  # fmt: skip
 @click.option("--patient-id", help="DICOM PatientID.  [default: SYNTH-<seed>]")
+@click.option("--sex", type=click.Choice(["F", "M", "O"]), default="F", show_default=True, help="DICOM PatientSex.")
 @click.option("--study-date", type=click.DateTime(["%Y-%m-%d"]), help="[default: late 2025, by the seed]")
 @click.option("--compress", type=click.Choice(get_args(Compression)), default="none", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print truth.json on stdout.")
@@ -67,6 +68,7 @@ def simulate_study(
     no_distractors: bool,
     matrix: int,
     patient_id: str | None,
+    sex: str,
     study_date: dt.datetime | None,
     compress: Compression,
     as_json: bool,
@@ -80,7 +82,7 @@ def simulate_study(
     _refuse_foreign(out)
     given = {name: value for name, value in knobs.items() if value not in (None, [])}
     parameters = _parameters(seed, vbq, matrix, given | {"distractors": not no_distractors})
-    person = _person(seed, patient_id, study_date)
+    person = _person(seed, patient_id, sex, study_date)
     try:
         study = simulate(parameters)
     except ValueError as error:
@@ -104,9 +106,9 @@ def _parameters(seed: int, vbq: float, matrix: int, given: dict[str, Any]) -> Ph
     return draw_parameters(seed, vbq, **given)
 
 
-def _person(seed: int, patient_id: str | None, study_date: dt.datetime | None) -> PhantomPerson:
+def _person(seed: int, patient_id: str | None, sex: str, study_date: dt.datetime | None) -> PhantomPerson:
     try:
-        return draw_person(seed, patient_id=patient_id, study_date=study_date.date() if study_date else None)
+        return draw_person(seed, patient_id=patient_id, sex=sex, study_date=study_date.date() if study_date else None)
     except ValidationError as error:
         raise click.UsageError("--patient-id must be 1 to 64 letters, digits, dots, hyphens or underscores") from error
 
