@@ -1,0 +1,64 @@
+"""The picture of a measured slice."""
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from schemas.measurement import RegionSet
+from vbq.imaging.draw import BODY, FLUID, draw
+from vbq.imaging.measure import measure
+from vbq.imaging.volume import Series, Study
+
+
+def picture(series: Series, study: Study, rois: RegionSet | None) -> np.ndarray:
+    result = measure(study, lambda _: series, rois)
+    png = draw(result, series.slices[5])
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+
+def near(shown: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((np.abs(shown.astype(int) - colour).max(axis=2) < 12).sum())
+
+
+@pytest.fixture
+def drawn(make_series: Callable[..., Series], study_of: Callable[..., Study], rois: RegionSet) -> np.ndarray:
+    series = make_series()
+    return picture(series, study_of(series.header), rois)
+
+
+def test_bodies_and_csf_are_outlined_in_their_colours(drawn: np.ndarray) -> None:
+    assert near(drawn, BODY) > 500
+    assert near(drawn, FLUID) > 300
+
+
+def test_the_picture_is_large_enough_to_read_and_not_larger_than_a_screen(drawn: np.ndarray) -> None:
+    height, width, _ = drawn.shape
+    assert 512 <= width <= 1100
+    assert 512 <= height <= 1300
+
+
+def test_without_regions_the_whole_slice_is_shown_without_outlines(
+    make_series: Callable[..., Series], study_of: Callable[..., Study]
+) -> None:
+    series = make_series()
+    shown = picture(series, study_of(series.header), None)
+    assert near(shown, FLUID) == 0
+
+
+def test_an_outline_lies_where_the_region_does(
+    make_series: Callable[..., Series], study_of: Callable[..., Study], rois: RegionSet
+) -> None:
+    """The signal inside the drawn L1 outline is bone's: bright on this made-up slice."""
+    series = make_series()
+    for one in series.slices:
+        one.pixels[:] = 50
+        one.pixels[31:49, 40:65] = 400
+    shown = picture(series, study_of(series.header), rois)
+    bright = np.argwhere((shown.min(axis=2) > 200) & (np.arange(shown.shape[0])[:, None] < 1000))
+    outline = np.argwhere(np.abs(shown.astype(int) - BODY).max(axis=2) < 12)
+    first = outline[outline[:, 0] < outline[:, 0].min() + 120]
+    assert bright[:, 0].min() < first[:, 0].min()
+    assert bright[:, 1].min() < first[:, 1].min() < first[:, 1].max() < bright[:, 1].max()
