@@ -45,7 +45,8 @@ def test_a_relative_reference_among_several_servers_needs_its_senders_base() -> 
 
 def test_a_reference_is_taken_apart() -> None:
     found = read_reference(f"{EHR}/Observation/o-1.2/_history/7")
-    assert found == (EHR, "Observation", "o-1.2", "7")
+    assert found is not None
+    assert tuple(found) == (EHR, "Observation", "o-1.2", "7")
     assert found.relative == "Observation/o-1.2"
 
 
