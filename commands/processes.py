@@ -25,7 +25,7 @@ def serve_command(settings: Settings) -> list[str]:
         "--no-ws",
         "--respawn-failed-workers",
         *("--workers-kill-timeout", "10"),
-        *("--log-level", "warning"),
+        *("--log-level", "error"),
         "--factory",
         "services.wsgi:app",
     ]

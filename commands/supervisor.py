@@ -33,7 +33,7 @@ class Child:
     due_at: float = field(default=0.0)
 
     def start(self) -> None:
-        """Start it in a process group of its own (Ctrl-C reaches the supervisor alone), tied to the supervisor's life."""
+        """Start it in its own process group, out of reach of Ctrl-C; it dies with the supervisor."""
         self.process = subprocess.Popen(
             self.command,
             env=dict(self.environment),

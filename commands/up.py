@@ -1,4 +1,4 @@
-"""`vbq up`: the embedded stack on one machine, nothing to install: Redis from a wheel, SQLite, service, worker, sweeper."""
+"""`vbq up`: the embedded stack on one machine: Redis from a wheel, SQLite, web service, worker, sweeper."""
 
 import fcntl
 import http.client
@@ -163,5 +163,5 @@ def with_port(settings: Settings) -> Settings:
         return settings.model_copy(update={"port": int(probe.getsockname()[1])})
 
 
-def _stop(number: int, frame: object) -> None:
+def _stop(_number: int, _frame: object) -> None:
     raise _Stop

@@ -10,14 +10,18 @@ import logging
 import sys
 import time
 import traceback
+import warnings
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 from schemas.errors import VbqError
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "data"}
 # Libraries that write what they carry (URLs with identifiers, task arguments) when asked to be talkative.
-_QUIET = ("httpx", "httpcore", "urllib3", "pydicom", "celery.app.trace", "celery.worker.strategy", "alembic")
+_QUIET = ("httpx", "httpcore", "urllib3", "celery.app.trace", "celery.worker.strategy", "alembic")
+_SILENT = ("pydicom",)  # its warnings repeat the values that they are about
+
+log = logging.getLogger(__name__)
 
 
 def configure(level: str, process: str, *, as_json: bool | None = None) -> None:
@@ -30,7 +34,21 @@ def configure(level: str, process: str, *, as_json: bool | None = None) -> None:
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.captureWarnings(capture=True)
+    for name in _SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    warnings.showwarning = _warned  # the text of a foreign warning may repeat its input, as pydicom's do
+
+
+def _warned(  # noqa: PLR0917 - the signature that the warnings module calls
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    kind = type(message).__name__ if isinstance(message, Warning) else category.__name__
+    log.info("a library warns", extra={"warning": kind, "at": f"{filename.rsplit('/', 1)[-1]}:{lineno}"})
 
 
 class _Json(logging.Formatter):

@@ -57,6 +57,7 @@ def command(data_dir: Path) -> list[str]:
         "maxmemory": "64mb",
         "maxmemory-policy": "noeviction",
         "loglevel": "warning",
+        "logfile": str(socket.parent / "redis.log"),
         "daemonize": "no",
     }
     return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]

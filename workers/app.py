@@ -2,13 +2,13 @@
 
 import gc
 import logging
+import socket
 from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, bootsteps, signals
 
 from gateways.broker import QUEUES, make_app
-from gateways.redis_server import broker_url
 from gateways.settings import Settings
 from workers.bench import Bench
 from workers.heartbeat import Heartbeat
@@ -43,7 +43,7 @@ class Worker:
             queues=list(queues),
             concurrency=self._settings.worker_concurrency,
             pool="prefork",
-            hostname="worker@%h",
+            hostname=f"worker@{socket.gethostname()}",
             loglevel=self._settings.log_level,
             quiet=True,
             without_gossip=True,
@@ -77,11 +77,6 @@ def preload() -> None:
         get_fhir_model_class(name)
     gc.collect()
     gc.freeze()  # the collector of a child would otherwise copy every shared page by touching it
-
-
-def describe_broker(settings: Settings) -> str:
-    """The broker's address without its password, for people."""
-    return broker_url(settings.redis_url, settings.data_dir).rpartition("@")[2]
 
 
 def _keep_logging(**_: object) -> None:
