@@ -8,7 +8,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from commands.exits import FAILED, print_json
 from gateways.models import Models
@@ -78,7 +78,7 @@ def list_(context: click.Context, *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     else:
-        table = Table("id", "version", "stage", "digest", "status")
+        table = Table(Column("id", overflow="fold"), "version", "stage", "digest", "status")
         for line in rows:
             table.add_row(line["id"], line["version"], line["stage"], line["digest"][:12], line["status"])
         Console().print(table)

@@ -228,6 +228,14 @@ def test_a_withdrawn_assessment_keeps_no_number() -> None:
     assert gone.id != current.id
 
 
+def test_an_old_study_still_counts_and_is_shown_as_stale() -> None:
+    later = dt.datetime(2027, 1, 1, tzinfo=dt.UTC)
+    found = ask(woman(t_score()), measured(), as_of=later)
+    assert found.state == "complete"
+    assert (input_of(found, "vbq").stale, input_of(found, "t_score").stale) == (True, True)
+    assert found.key == ask(woman(t_score()), measured()).key
+
+
 def test_images_without_a_date_say_so() -> None:
     found = ask(woman(t_score()), measured(acquisition=Acquisition()))
     assert "carry no date" in input_of(found, "vbq").note

@@ -17,7 +17,7 @@ from schemas.config import MergePolicy
 from schemas.measurement import Measurement, Reason
 from schemas.model import ModelArtefact
 from vbq.clinical.eligibility import eligibility
-from vbq.clinical.merge import merge
+from vbq.clinical.merge import is_stale, merge
 from vbq.clinical.missing import missing_reason
 from vbq.clinical.units import UNIT_OF
 from vbq.risk.artefact import canonical_json
@@ -58,7 +58,7 @@ def assess(
     Raises ModelRefused where the model itself must not be asked (expired, not servable, no thresholds).
     """
     merged = merge(facts, as_of, study_date(measurement), policy)
-    vbq = vbq_input(measurement, study)
+    vbq = vbq_input(measurement, study, as_of=as_of, policy=policy)
     inputs = [*([vbq] if vbq else []), *merged.inputs]
     known = Merged(inputs=inputs, ignored=merged.ignored)
     finding = _find(facts, known, measurement=measurement, model=model, policy=policy, as_of=as_of)
@@ -114,12 +114,15 @@ def study_date(measurement: Measurement | None) -> dt.date | None:
     return dt.date.fromisoformat(text) if text else None
 
 
-def vbq_input(measurement: Measurement | None, study: str | None) -> ClinicalInput | None:
+def vbq_input(
+    measurement: Measurement | None, study: str | None, *, as_of: dt.datetime, policy: MergePolicy
+) -> ClinicalInput | None:
     """The measured VBQ as an input, with how it came about; None where there is no number."""
     if measurement is None or measurement.vbq is None:
         return None
+    taken = study_date(measurement)
     notes = ["regions by a reader" if measurement.method == "reader" else "automatic regions"]
-    if study_date(measurement) is None:
+    if taken is None:
         notes.append("the images carry no date, so the age of other values is counted from today")
     if measurement.interval:
         notes.append("95 % interval {:.2f} to {:.2f}".format(*measurement.interval))
@@ -130,9 +133,10 @@ def vbq_input(measurement: Measurement | None, study: str | None) -> ClinicalInp
         label="VBQ (MRI vertebral bone quality)",
         value=measurement.vbq,
         unit=UNIT_OF["vbq"],
-        date=study_date(measurement),
+        date=taken,
         source=study or "derived",
         note="; ".join(notes),
+        stale=taken is not None and is_stale(taken, as_of, policy),
     )
 
 

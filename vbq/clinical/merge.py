@@ -119,8 +119,13 @@ def _as_input(row: Candidate, as_of: dt.datetime, policy: MergePolicy) -> Clinic
         source=row.source,
         how=row.how,
         note=row.note,
-        stale=(as_of.date() - row.date).days > policy.stale_after_days,
+        stale=is_stale(row.date, as_of, policy),
     )
+
+
+def is_stale(date: dt.date, as_of: dt.datetime, policy: MergePolicy) -> bool:
+    """Whether a value of `date` is too old to be shown as current; it may still count for its study."""
+    return (as_of.date() - date).days > policy.stale_after_days
 
 
 def _pass_over(row: Candidate, code: str, text: str) -> IgnoredInput:
