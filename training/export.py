@@ -1,8 +1,8 @@
 """Write the ONNX file that ships: `python -m training.export CHECKPOINT ONNX [--half CHECKPOINT16]`.
 
 The running average of the weights, batch normalisation folded into the convolutions, softmax included, rows and
-columns free (multiples of 32). --half also writes the averaged and the current weights as 16 bit, the small
-checkpoint that is committed so that another machine can go on from it.
+columns free (multiples of 32). --half also writes the averaged weights as 16 bit, the small checkpoint that is
+committed so that another machine can go on from it.
 """
 
 import argparse
@@ -81,15 +81,10 @@ def export(source: Path, target: Path) -> None:
 
 
 def halve(source: Path, target: Path) -> None:
-    """A small copy of a checkpoint: 16 bit weights, no optimiser."""
+    """A small copy of a checkpoint: the averaged weights as 16 bit, no optimiser."""
     arrays = checkpoint.read(source)
-    kept = {name: array for name, array in arrays.items() if not name.startswith("optimiser.")}
-    small = {
-        **checkpoint.pack("net", checkpoint.unpack("net", kept), half=True),
-        **checkpoint.pack("average", checkpoint.unpack("average", kept), half=True),
-        "progress": kept["progress"],
-    }
-    checkpoint.write(target, small)
+    average = checkpoint.pack("average", checkpoint.unpack("average", arrays), half=True)
+    checkpoint.write(target, {**average, "progress": arrays["progress"]})
 
 
 def main(arguments: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_filter1d, label
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter, gaussian_filter1d, label
 
 from training.generator.labels import BACKGROUND, BODY, CANAL, CSF, DISC, SACRUM, Targets, bit
 from training.generator.sample import PIXEL_MM, SIDE
@@ -103,7 +103,7 @@ def targets_of(picture: NDArray[np.float32], answer: NDArray[np.uint8]) -> Targe
     ahead = vertebra & (column[None] < front[:, None])
     targets = np.full(answer.shape, bit(BACKGROUND), dtype=np.uint8)
     targets[ahead] = bit(BODY)
-    targets[ahead & ~has_canal[:, None]] = bit(BACKGROUND, BODY)
+    targets[ahead & ~binary_erosion(ahead)] = bit(BACKGROUND, BODY)  # the cortex, which we count as background
     targets[answer == _DISC] = bit(DISC)
     around = binary_dilation(canal, np.ones((3, 9), dtype=bool)) & (answer == 0)  # epidural fat is ours, not SPIDER's
     targets[around] = bit(BACKGROUND, CANAL)

@@ -62,18 +62,19 @@ class Trainer:
 
     def _restore(self) -> None:
         arrays = checkpoint.read(self.path)
-        self.net.load_state_dict(checkpoint.unpack("net", arrays))
-        self.average.load_state_dict(checkpoint.unpack("average", arrays))
+        average = checkpoint.unpack("average", arrays)
+        self.average.load_state_dict(average)
+        self.net.load_state_dict(checkpoint.unpack("net", arrays) or average)  # a committed checkpoint has no other
         checkpoint.restore_optimiser(self.optimiser, self.net, checkpoint.unpack("optimiser", arrays))
         step, self.seconds, seed = (float(x) for x in arrays["progress"])
         self.step, self.next_seed = int(step), int(seed)
 
-    def save(self, pool: Pool) -> None:
+    def save(self, next_seed: int) -> None:
         arrays = {
             **checkpoint.pack("net", self.net.state_dict()),
             **checkpoint.pack("average", self.average.state_dict()),
             **checkpoint.pack("optimiser", checkpoint.optimiser_state(self.optimiser, self.net)),
-            "progress": np.array([self.step, self.seconds, pool.next_seed]),
+            "progress": np.array([self.step, self.seconds, next_seed]),
         }
         checkpoint.write(self.path, arrays)
 
@@ -160,9 +161,9 @@ def train(plan: Plan) -> None:
         if trainer.step % _VALIDATE_STEPS == 0:
             _log(plan.log, _validated(trainer, drawn, real, rate))
         if now - saved > _CHECKPOINT_SECONDS:
-            trainer.save(pool)
+            trainer.save(pool.next_seed)
             saved = now
-    trainer.save(pool)
+    trainer.save(pool.next_seed)
     _log(plan.log, _validated(trainer, drawn, real, trainer.rate(0.0)))
     pool.close()
 

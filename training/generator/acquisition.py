@@ -8,14 +8,20 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 from training.generator.tissue import Image2D
 
 
-def chemical_shift(rng: np.random.Generator, image: Image2D, fat: Image2D, pixel_mm: float) -> Image2D:
-    """Fat moved along the frequency direction by up to 2.5 mm; one slice in three shows none."""
+def draw_shift(rng: np.random.Generator, pixel_mm: float) -> tuple[int, int]:
+    """By how many rows or columns fat appears moved: up to 2.5 mm along one axis; one slice in three shows none."""
     if rng.random() < 0.35:
+        return 0, 0
+    pixels = round(rng.uniform(-2.5, 2.5) / pixel_mm)
+    return (pixels, 0) if rng.random() < 0.6 else (0, pixels)
+
+
+def chemical_shift(rng: np.random.Generator, image: Image2D, fat: Image2D, shift: tuple[int, int]) -> Image2D:
+    """The signal with the part that fat gives moved by `shift` (rows, columns)."""
+    if shift == (0, 0):
         return image
-    shift = round(rng.uniform(-2.5, 2.5) / pixel_mm)
-    axis = int(rng.random() < 0.4)
-    weight = rng.uniform(0.4, 1.0)
-    moved = image - weight * fat + weight * np.roll(fat, shift, axis=axis)
+    weight = rng.uniform(0.7, 1.0)
+    moved = image - weight * fat + weight * np.roll(fat, shift, axis=(0, 1))
     return np.asarray(np.minimum(moved, 1.6), dtype=np.float32)
 
 

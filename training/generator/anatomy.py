@@ -22,6 +22,8 @@ _DEPTH = np.array([32, 35, 35, 34.5, 33.5, 32, 30.5, 29, 28, 27, 26])
 _DISC = np.array([8.5, 9.8, 10, 9.3, 8.7, 7.8, 6.5, 5.5, 5, 4.6, 4.4])
 # Turn of each sacral segment against the one above it (degrees): back first, then forward again.
 _SACRAL_TURN = ((-2, 16), (-8, 14), (-20, 6), (-30, 0))
+# Posterior over anterior height: L5 is a wedge, L4 a slight one.
+_POSTERIOR_SHARE = {L5: (0.75, 1.0), 2: (0.88, 1.02)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +71,15 @@ class Spine:
     scale: float
 
 
-def body_outline(rng: np.random.Generator, height: float, depth: float, sacral: bool = False) -> Points:
+def body_outline(rng: np.random.Generator, level: int, height: float, depth: float) -> Points:
     """Local outline of a body with waists, concave or broken endplates and osteophytes; closed, dense."""
+    sacral = level <= S1
     h, d = height / 2, depth / 2
     waist_front, waist_back = np.abs(rng.normal(0.08, 0.04)) * d, np.abs(rng.normal(0.05, 0.04)) * d
     sink_low, sink_high = np.abs(rng.normal(0.05, 0.06, 2)) * h
     front, back = np.clip(1 + rng.normal(0, 0.035, 2), 0.88, 1.1)
+    if level in _POSTERIOR_SHARE:
+        back *= rng.uniform(*_POSTERIOR_SHARE[level])
     if not sacral:
         if rng.random() < 0.07:  # wedge
             front *= rng.uniform(0.55, 0.9)
@@ -110,6 +115,9 @@ def body_outline(rng: np.random.Generator, height: float, depth: float, sacral: 
             [[-d + waist_front, bottom_front + 0.5 * h], [-d + waist_front, top_front - 0.5 * h]],
         ]
     )
+    if sacral:  # segments of the sacrum narrow downwards, at the front more than at the back
+        taper = (h - points[:, 1]) / (2 * h) * rng.uniform(0.08, 0.3) * depth
+        points[:, 0] += taper * np.where(points[:, 0] < 0, 1.0, -rng.uniform(0, 0.3))
     return closed_curve(points)
 
 
@@ -143,7 +151,7 @@ def _stack_bodies(rng: np.random.Generator, start: Points, scale: float, transit
             middle /= np.linalg.norm(middle)
             centre = below.centre + below.up * below.height_mm / 2 + middle * gap + up * height[level] / 2
             centre = centre - posterior * slip[level]
-        outline = body_outline(rng, height[level], depth[level], sacral=level == S1)
+        outline = body_outline(rng, level, height[level], depth[level])
         stacked.append((Body(level, centre, posterior, up, height[level], depth[level], outline), disc[level]))
     return stacked
 
@@ -158,7 +166,7 @@ def _sacral_segments(rng: np.random.Generator, first: Body, tilt_rad: float, gap
         height, depth = first.height_mm * (1 - 0.12 * step), first.depth_mm * (1 - 0.19 * step)
         centre = above.centre - above.up * above.height_mm / 2 - up * (height / 2 + gap_mm * (1 - 0.2 * step))
         centre = centre + posterior * (above.depth_mm - depth) / 2 * rng.uniform(0.2, 0.7)
-        above = Body(-step, centre, posterior, up, height, depth, body_outline(rng, height, depth, sacral=True))
+        above = Body(-step, centre, posterior, up, height, depth, body_outline(rng, -step, height, depth))
         segments.append(above)
     return segments
 

@@ -29,14 +29,22 @@ def _binned(values: NDArray[np.floating] | NDArray[np.bool_]) -> NDArray[np.floa
     return np.asarray(values.reshape(SIDE, _FINE, SIDE, _FINE).mean(axis=(1, 3)), dtype=np.float32)
 
 
-def _targets(spine: Spine, maps: Maps, void: NDArray[np.bool_]) -> Targets:
-    """Classes by the largest share of each output pixel, with the uncertain places opened up."""
-    body = (maps.owner > 1 + S1) & (maps.owner < 100)
-    sacrum = (maps.owner == 1 + S1) | (maps.owner >= 100)
-    bone = body | sacrum
+def _targets(spine: Spine, maps: Maps, void: NDArray[np.bool_], shift: tuple[int, int]) -> Targets:
+    """Classes by the largest share of each output pixel, with the uncertain places opened up.
+
+    A body is its marrow as it appears, moved by the chemical shift: what a reader outlines and a region of interest
+    may hold. Cortex and endplates are background.
+    """
+    above = (maps.owner > 1 + S1) & (maps.owner < 100)
+    below = (maps.owner == 1 + S1) | (maps.owner >= 100)
+    node = above & (maps.tissue == Tissue.ANNULUS)
+    shown = (maps.tissue != Tissue.CORTEX) & ~node
+    body = np.roll(above & shown, shift, axis=(0, 1))
+    sacrum = np.roll(below & shown, shift, axis=(0, 1)) & ~body
+    bone = body | sacrum | above | below
     share = np.zeros((CSF + 1, SIDE, SIDE), dtype=np.float32)
     share[BODY], share[SACRUM] = _binned(body), _binned(sacrum)
-    share[DISC] = _binned(maps.disc & ~bone)
+    share[DISC] = _binned(((maps.disc & ~above & ~below) | node) & ~body & ~sacrum)
     canal = maps.canal & ~maps.disc & ~bone
     share[CANAL] = _binned(canal)
     share[BACKGROUND] = 1 - share.sum(axis=0)
@@ -68,7 +76,8 @@ def draw_sample(seed: int) -> Sample:
     maps = draw_maps(rng, spine, SIDE * _FINE, fine_mm)
     contrast = draw_contrast(rng)
     image, fat = paint(rng, spine, maps, contrast, fine_mm)
-    image = acquisition.chemical_shift(rng, image, fat, fine_mm)
+    shift = acquisition.draw_shift(rng, fine_mm)
+    image = acquisition.chemical_shift(rng, image, fat, shift)
     front_x = float(np.mean([one.centre[0] - one.depth_mm / 2 for one in spine.bodies[L5 : L1 + 1]]))
     image = acquisition.saturation_band(rng, image, front_x, fine_mm)
     image = acquisition.blur(rng, image, fine_mm)
@@ -79,7 +88,7 @@ def draw_sample(seed: int) -> Sample:
         image = image * gain
     image = image * acquisition.coil_gain(rng, len(image), fine_mm, maps.skin_x_mm)
     small = acquisition.noise(rng, _binned(image))
-    targets = _targets(spine, maps, void)
+    targets = _targets(spine, maps, void, shift)
     if rng.random() < 0.12:  # the field of view ends inside the array
         edge = int(rng.integers(4, 40))
         turns = int(rng.integers(4))  # which of the four sides

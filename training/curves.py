@@ -1,0 +1,47 @@
+"""Draw the training's curves: `python -m training.curves docs/training/log.csv docs/training/curves.svg`."""
+
+import csv
+import sys
+from pathlib import Path
+
+Rows = list[dict[str, str]]
+
+
+def read(log: Path) -> Rows:
+    """The rows of the log, oldest first."""
+    with log.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def draw(rows: Rows, target: Path) -> None:
+    """Loss, Dice on drawn slices and Dice on held-back SPIDER slices over steps, as an SVG that does not change."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "vbq"
+    steps = [int(row["step"]) for row in rows]
+    figure, panels = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+    groups = {"training loss": "loss", "Dice, drawn slices": "dice_", "Dice, SPIDER people held back (T2)": "spider_"}
+    for panel, (title, prefix) in zip(panels, groups.items(), strict=True):
+        for name in (name for name in rows[0] if name.startswith(prefix)):
+            shown = [(step, float(row[name])) for step, row in zip(steps, rows, strict=True) if row[name]]
+            label = name.removeprefix(prefix).replace("_", " ") or name
+            panel.plot(*zip(*shown, strict=True), marker=".", markersize=3, linewidth=1, label=label)
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("step of 8 crops")
+        panel.grid(linewidth=0.3)
+        panel.legend(fontsize=8)
+    figure.savefig(target, metadata={"Date": None})
+    plt.close(figure)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) != 2:
+        raise SystemExit(__doc__)
+    draw(read(Path(arguments[0])), Path(arguments[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
