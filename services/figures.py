@@ -1,5 +1,6 @@
 """What the model page draws: hazard ratios, risk curves, examples. Numbers in, coordinates out."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -130,7 +131,7 @@ def curves(model: ModelArtefact) -> dict[str, Any] | None:
             for label, points in lines
         ],
         "x_label": axis.label,
-        "x_ticks": [{"at": x(value), "text": f"{value:g}"} for value in ticks(span.low, span.high)],
+        "x_ticks": [{"at": x(value), "text": signed(value)} for value in ticks(span.low, span.high)],
         "y_ticks": [{"at": y(top * part / 5), "text": f"{100 * top * part / 5:.0f} %"} for part in range(6)],
         "caption": "the band is the 95 % interval of the middle line; every other predictor is at its centre.",
     }
@@ -144,15 +145,15 @@ def lines_of(model: ModelArtefact, axis: Covariate) -> list[tuple[str, dict[str,
     if second is None:
         return [("", fixed)]
     span = second.training or second.physiological
-    values = sorted(
-        {
-            round(span.low + (second.centre - span.low) / 2, 1),
-            second.centre,
-            round(span.high / 2 + second.centre / 2, 1),
-        }
-    )
-    short = second.name.replace("_", " ")
-    return [(f"{short} {value:g}", {**fixed, second.name: value}) for value in values]
+    centre = second.centre
+    values = sorted({round((span.low + centre) / 2, 1), centre, round((span.high + centre) / 2, 1)})
+    short = second.label.partition(",")[0]
+    return [(f"{short} {signed(value)}", {**fixed, second.name: value}) for value in values]
+
+
+def signed(value: float) -> str:
+    """A short number with a real minus sign."""
+    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
 def examples(model: ModelArtefact) -> dict[str, Any] | None:
@@ -160,9 +161,9 @@ def examples(model: ModelArtefact) -> dict[str, Any] | None:
     axes = [row for row in model.covariates if row.kind == "continuous"]
     if not 1 <= len(axes) <= 3 or len(axes) != len(model.covariates) or not model.servable:
         return None
-    shares = (0.25, 0.5, 0.75)
-    points = [[low_to_high(row, share) for row in axes] for share in shares]
-    points.insert(1, [row.centre for row in axes])
+    corners = itertools.product((0.25, 0.75), repeat=len(axes))
+    points = [[low_to_high(row, share) for row, share in zip(axes, corner, strict=True)] for corner in corners]
+    points.append([row.centre for row in axes])
     try:
         found = [(values, at(model, {row.name: v for row, v in zip(axes, values, strict=True)})) for values in points]
     except ModelRefused:

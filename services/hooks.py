@@ -6,23 +6,18 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from gateways.feedback import CardFeedback
-from gateways.models import Models
 from gateways.settings import Settings
-from schemas.assessment import ModelRef
-from schemas.cds import Card, FeedbackEntry, HookRequest, HookResponse, read_feedback, read_request
-from schemas.errors import ModelRefused, NotAcceptable
-from schemas.fhir.parse import parse_json
+from schemas.cds import FeedbackEntry, HookRequest, read_feedback, read_request
+from schemas.errors import NotAcceptable
 from schemas.fhir.reference import patient_key
 from services.answers import dumps, plain_json
 from services.auth import Caller, Gate
-from services.bodies import body_of_request
-from services.cards import cards_for
+from services.bodies import body_of_request, json_object
+from services.card_answers import CardAnswers
 from services.cors import Cors
 from services.discovery import SERVICES, discovery
 from services.metrics import Metrics
 from services.outside import Outside
-
-CAUTIONS_KEPT = 64
 
 
 class Hooks:
@@ -33,7 +28,7 @@ class Hooks:
         self._gate = gate
         self._results = outside.results
         self._feedback = outside.feedback
-        self._cautions = Cautions(outside.models)
+        self._answers = CardAnswers(outside.models, settings.base_url)
         self._metrics = metrics
         self._discovery = dumps(discovery().document())
 
@@ -59,10 +54,11 @@ class Hooks:
         asked = read_request(self._document())
         if asked.hook != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
-        cards = self._cards(asked, service.hook, self._patient(asked, caller))
-        for card in cards:
-            self._metrics.cards.labels(service.hook, card.indicator).inc()
-        return plain_json(HookResponse(cards=cards).document())
+        view = self._results.view(self._patient(asked, caller))
+        answer = self._answers.of(view, service.hook, asked.hook_instance)
+        for indicator in answer.indicators:
+            self._metrics.cards.labels(service.hook, indicator).inc()
+        return plain_json(answer.body)
 
     def feedback(self, name: str) -> Response:
         """Keep what was done with the cards. Repeats change nothing and are answered alike."""
@@ -75,18 +71,6 @@ class Hooks:
         ]
         self._feedback.store(name, caller.name, entries)
         return plain_json({})
-
-    def _cards(self, asked: HookRequest, hook: Any, patient: str) -> list[Card]:
-        view = self._results.view(patient)
-        return cards_for(
-            view.assessment,
-            known=view.known,
-            in_progress=view.in_progress,
-            hook=hook,
-            hook_instance=asked.hook_instance,
-            base_url=self._settings.base_url,
-            caution=self._cautions.of(view.assessment.model) if view.assessment else None,
-        )
 
     def _patient(self, asked: HookRequest, caller: Caller) -> str:
         """The key of the patient. 400 where the EHR names a FHIR server that is not configured: p1 there is not p1
@@ -104,32 +88,9 @@ class Hooks:
             raise BadRequest("request.fhirServer must be sent: patients of several servers are known here") from error
 
     def _document(self) -> dict[str, Any]:
-        return parse_json(body_of_request(), self._settings.max_json_depth)
+        return json_object(body_of_request(), self._settings.max_json_depth)
 
 
 def as_sent(entry: FeedbackEntry) -> bytes:
     """What we read of one entry, as JSON."""
     return dumps(entry.model_dump(by_alias=True, exclude_none=True))
-
-
-class Cautions:
-    """The sentence that a model wants on its cards. Opening a model means checking its signature, so it is kept."""
-
-    def __init__(self, models: Models) -> None:
-        self._models = models
-        self._known: dict[str, str | None] = {}
-
-    def of(self, model: ModelRef) -> str | None:
-        """The caution of exactly this model file; None where that file is no longer there."""
-        if model.digest not in self._known:
-            if len(self._known) >= CAUTIONS_KEPT:
-                self._known.clear()
-            self._known[model.digest] = self._read(model)
-        return self._known[model.digest]
-
-    def _read(self, model: ModelRef) -> str | None:
-        try:
-            found = self._models.get(model.id)
-        except ModelRefused:
-            return None  # revoked or replaced since: the card still names it
-        return found.artefact.caution if found.digest == model.digest else None

@@ -1,9 +1,8 @@
 """What Prometheus scrapes: requests by route, and the inbox. Labels are routes and states, nothing of a patient."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 
-from flask import Flask, Response, g, request
+from flask import Request, Response
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -45,21 +44,18 @@ class Metrics:
         )
         self.cards = Counter("vbq_cards", "cards by hook and indicator", ["hook", "indicator"], registry=self.registry)
         self.registry.register(InboxGauges(stats))
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
-    def watch(self, app: Flask) -> None:
-        """Count and time every request of `app`, and serve the figures at /metrics."""
-        app.before_request(self._begin)
-        app.after_request(self._end)
-        app.add_url_rule("/metrics", "metrics", self._page)
+    def watch(self, asked: Request, response: Response, seconds: float) -> None:
+        """Count and time one request."""
+        rule = asked.url_rule
+        key = (rule.rule if rule else "(none)", asked.method, response.status_code)
+        found = self._known.get(key)
+        if found is None:  # looking a metric up by its labels costs more than counting
+            found = self._known[key] = (self.requests.labels(*key), self.seconds.labels(key[0]))
+        found[0].inc()
+        found[1].observe(seconds)
 
-    def _begin(self) -> None:
-        g.began = time.perf_counter()
-
-    def _end(self, response: Response) -> Response:
-        route = request.url_rule.rule if request.url_rule else "(none)"
-        self.requests.labels(route, request.method, response.status_code).inc()
-        self.seconds.labels(route).observe(time.perf_counter() - g.began)
-        return response
-
-    def _page(self) -> Response:
+    def page(self) -> Response:
+        """GET /metrics."""
         return Response(generate_latest(self.registry), content_type=CONTENT_TYPE_LATEST)

@@ -11,7 +11,7 @@ from gateways.models import Models
 from schemas.errors import ModelRefused
 from schemas.model import ModelArtefact
 from services.attributes import attributes_of
-from services.figures import curves, examples, forest, ratios
+from services.figures import curves, examples, forest, ratios, signed
 
 DOORS = (
     ("/cds-services", "CDS Hooks discovery and services"),
@@ -33,7 +33,7 @@ class Pages:
         pages = Blueprint("pages", __name__)
         pages.add_url_rule("/", "index", self.index)
         pages.add_url_rule("/models/<name>", "model", self.model)
-        for name, filter_ in (("number", number), ("fixed", fixed), ("percent", percent)):
+        for name, filter_ in (("number", signed), ("fixed", fixed), ("percent", percent)):
             pages.add_app_template_filter(filter_, name)
         return pages
 
@@ -79,11 +79,6 @@ def with_survival(model: ModelArtefact) -> dict[str, Any]:
     points = [{"time": row.time, "survival": math.exp(-row.cumulative_hazard)} for row in model.baseline.points]
     baseline = {"form": model.baseline.form, "support": model.baseline.support, "points": points}
     return {**dict(model), "baseline": baseline}
-
-
-def number(value: float) -> str:
-    """As short as it can be said: 4.26, 5, -2.48."""
-    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
 
 
 def fixed(value: float, digits: int) -> str:
