@@ -1,7 +1,6 @@
 """From signal to stored pixels: coil, saturation band, limited k-space, noise, magnitude, whole numbers."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from vbq.simulate.plane import Image, Plane
 from vbq.simulate.profile import Profile
 from vbq.simulate.surroundings import Surroundings
 
-Complex = NDArray[np.complexfloating[Any, Any]]  # single precision at run time
+Noise = tuple[Image, Image]  # real and imaginary part
 Stored = NDArray[np.uint16]
 SCALE = 600.0  # stored units per unit of signal where the coil's gain is 1, at the front of L3's canal
 MAXIMUM = 4095  # 12 bits
@@ -23,22 +22,28 @@ ACQUIRED_SHARE = (0.66, 0.78)  # of k-space, along rows and columns; the rest is
 
 @dataclass(frozen=True)
 class Scanner:
-    """What a series' images go through. `window` weighs k-space (rows, columns) and is 0 where nothing is acquired."""
+    """What a series' images go through. `window` weighs k-space and is 0 where nothing is acquired."""
 
     gain: Image
     window: Image
 
-    def complex_image(self, signal: Image) -> Complex:
-        """The noise-free complex image of a slice; linear in `signal`."""
-        image: Complex = np.fft.ifft2(np.fft.fft2(signal * self.gain) * self.window)
-        return image
+    def filtered(self, image: Image) -> Image:
+        """What the band limit leaves of a real image; linear."""
+        half = self.window[:, : image.shape[1] // 2 + 1]
+        result: Image = np.fft.irfft2(np.fft.rfft2(image) * half, s=image.shape)
+        return result
 
-    def noise(self, sigma: float, rng: np.random.Generator) -> Complex:
-        """Complex Gaussian noise, SD `sigma` in each of the two parts, with the band limit of the images."""
-        shape = self.window.shape
-        parts = rng.standard_normal((2, *shape), dtype=np.float32)
-        noise: Complex = np.fft.ifft2((parts[0] + np.complex64(1j) * parts[1]) * self.window)
-        return noise * np.float32(sigma * shape[0] * shape[1] / np.sqrt(np.square(self.window).sum()))
+    def noise(self, sigma: float, rng: np.random.Generator) -> Noise:
+        """White Gaussian noise of two channels which after the band limit has SD `sigma` in each."""
+        rows, columns = self.window.shape
+        kept = float(np.square(self.window).sum()) / (rows * columns)
+        noise = rng.standard_normal((2, rows, columns), dtype=np.float32)
+        noise *= np.float32(sigma / np.sqrt(kept))
+        return noise[0], noise[1]
+
+    def stored(self, signal: Image, noise: Noise) -> Stored:
+        """The stored image of a signal: coil, noise (Rician by taking the magnitude), band limit, 12 bits."""
+        return stored(self.filtered(signal * self.gain + noise[0]), self.filtered(noise[1]))
 
 
 def build_scanner(
@@ -80,6 +85,6 @@ def _band_limit(length: int, share: float) -> Image:
     return weights.astype(np.float32)
 
 
-def stored(image: Complex) -> Stored:
+def stored(real: Image, imaginary: Image) -> Stored:
     """Magnitude in stored units, 12 bits."""
-    return np.clip(np.rint(np.abs(image) * np.float32(SCALE)), 0, MAXIMUM).astype(np.uint16)
+    return np.clip(np.rint(np.hypot(real, imaginary) * np.float32(SCALE)), 0, MAXIMUM).astype(np.uint16)

@@ -10,7 +10,7 @@ from vbq.simulate.canvas import Canvas
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Plane
 from vbq.simulate.posterior import paint_posterior
-from vbq.simulate.profile import Profile, build_profile
+from vbq.simulate.profile import Corridor, Profile, build_profile
 from vbq.simulate.spine import Disc, Spine, Vertebra, build_spine
 from vbq.simulate.surroundings import Surroundings, build_surroundings, paint_surroundings
 from vbq.simulate.texture import Textures
@@ -55,25 +55,29 @@ def paint_slice(anatomy: Anatomy, plane: Plane, thickness_mm: float, contrast: C
     trunk = np.zeros(plane.shape, dtype=np.float32)
     paint_surroundings(Canvas(plane, contrast, textures, trunk), anatomy.profile, anatomy.trunk)
     total = np.zeros(plane.shape, dtype=np.float32)
+    near = anatomy.profile.near_canal(
+        plane, aside_mm=34, front_mm=4, back_mm=anatomy.parameters.canal_mm + 38
+    )  # the same pixels serve all planes of a slice
     for k in range(SUBPLANES):
         here = plane.shifted(thickness_mm * ((k + 0.5) / SUBPLANES - 0.5))
         # the trunk hardly changes within a slice; painting it once saves half the time
         canvas = Canvas(here, contrast, textures, trunk.copy())
-        _paint_spine(canvas, anatomy)
+        _paint_spine(canvas, anatomy, None if near is None else anatomy.profile.corridor(here, near))
         total += canvas.image
     total *= np.float32(1 / SUBPLANES)
     return total
 
 
-def _paint_spine(canvas: Canvas, anatomy: Anatomy) -> None:
+def _paint_spine(canvas: Canvas, anatomy: Anatomy, around: Corridor | None) -> None:
     spine = anatomy.spine
     for disc in spine.discs:
         paint_disc(canvas, disc)
-    paint_posterior(canvas, spine, anatomy.profile, anatomy.parameters.canal_mm)
+    paint_posterior(canvas, spine, anatomy.profile, anatomy.parameters.canal_mm, around)
     for body in spine.vertebrae:
         paint_body(canvas, body)
     if anatomy.modic is not None:
         paint_modic(canvas, anatomy.modic)
     if anatomy.haemangioma is not None:
         paint_haemangioma(canvas, anatomy.haemangioma)
-    paint_canal(canvas, anatomy.profile, anatomy.canal)
+    if around is not None:
+        paint_canal(canvas, anatomy.profile, anatomy.canal, around)

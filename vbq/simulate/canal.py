@@ -8,7 +8,7 @@ import numpy as np
 from vbq.simulate.canvas import Canvas, box, ellipsoid
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Vector, Window
-from vbq.simulate.profile import Profile
+from vbq.simulate.profile import Corridor, Profile
 from vbq.simulate.spine import Spine
 from vbq.simulate.tissue import Tissue
 
@@ -98,13 +98,13 @@ def _fat_pads(
     return pads
 
 
-def paint_canal(canvas: Canvas, profile: Profile, contents: CanalContents) -> None:
+def paint_canal(canvas: Canvas, profile: Profile, contents: CanalContents, around: Corridor) -> None:
     """The canal and everything in it; painted last, over the bones."""
-    window = profile.near_canal(canvas.plane, aside_mm=18, front_mm=2, back_mm=28)
-    if window is None:
+    near = around.within(aside_mm=18, front_mm=2, back_mm=28)
+    if near is None:
         return
+    window, x, q = near.window, near.x, near.q
     points = window.points
-    x, q = profile.canal(points)
     depth = Profile.read(profile.canal_depth, points.z)
     width = Profile.read(profile.canal_half_width, points.z)
     canal = box((x, width), (q - depth / 2, depth / 2), rounding=3.0)
@@ -117,7 +117,7 @@ def paint_canal(canvas: Canvas, profile: Profile, contents: CanalContents) -> No
         _paint_vein(canvas, profile, vein)
     for pad in contents.fat_pads:
         _paint_fat(canvas, profile, *pad)
-    _paint_sac(canvas, profile, contents)
+    _paint_sac(canvas, profile, contents, near)
 
 
 def _paint_vein(canvas: Canvas, profile: Profile, place: Vector) -> None:
@@ -140,13 +140,13 @@ def _paint_fat(canvas: Canvas, profile: Profile, place: Vector, half_height: flo
         canvas.lay(window, np.maximum(pad, back - 3), Tissue.EPIDURAL_FAT)
 
 
-def _paint_sac(canvas: Canvas, profile: Profile, contents: CanalContents) -> None:
+def _paint_sac(canvas: Canvas, profile: Profile, contents: CanalContents, around: Corridor) -> None:
     """Dura, CSF, cord and roots."""
-    window = profile.near_canal(canvas.plane, aside_mm=12, front_mm=1, back_mm=24)
-    if window is None:
+    near = around.within(aside_mm=12, front_mm=1, back_mm=24)
+    if near is None:
         return
+    window, x, q = near.window, near.x, near.q
     z = window.points.z
-    x, q = profile.canal(window.points)
     share = Profile.read(profile.canal_depth, z) / np.float32(
         2 * (contents.sac_half_depth_mm + contents.ventral_gap_mm)
     )

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 Image = NDArray[np.floating[Any]]  # single precision at run time: half the memory, twice the speed
 Numbers = NDArray[np.float64]
 Vector = tuple[float, float, float]
-Area = tuple[slice, slice] | tuple[NDArray[np.intp], NDArray[np.intp]]
+Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]  # rows, columns
+Area = tuple[slice, slice] | Pixels
 
 
 def along(start: Vector, direction: Vector, distance_mm: float) -> Vector:
@@ -101,18 +102,19 @@ class Plane:
             return None
         return self._window(r0, r1, c0, c1)
 
-    def where(self, mask: NDArray[np.bool_]) -> Window | None:
-        """The pixels of the whole image that `mask` marks, as a list; None where it marks none."""
-        rows, columns = np.nonzero(mask)
-        if not len(rows):
-            return None
-        points = self.whole().points
-        x, y, z = (np.broadcast_to(axis, self.shape)[rows, columns] for axis in (points.x, points.y, points.z))
-        return Window((rows, columns), Points(x, y, z))
+    def at(self, pixels: Pixels) -> Points:
+        """The places of a list of rows and columns; a coordinate that is the same for all has length 1."""
+        rows, columns = pixels
+        down, right = rows.astype(np.float32), columns.astype(np.float32)
+        x, y, z = (_coordinate(self, axis, down * self._step(0), right * self._step(1))[-1] for axis in range(3))
+        return Points(x, y, z)
+
+    def _step(self, axis: int) -> np.float32:
+        return np.float32(self.spacing_mm[axis])
 
     def _window(self, r0: int, r1: int, c0: int, c1: int) -> Window:
-        down = np.arange(r0, r1, dtype=np.float32)[:, None] * np.float32(self.spacing_mm[0])
-        right = np.arange(c0, c1, dtype=np.float32)[None, :] * np.float32(self.spacing_mm[1])
+        down = np.arange(r0, r1, dtype=np.float32)[:, None] * self._step(0)
+        right = np.arange(c0, c1, dtype=np.float32)[None, :] * self._step(1)
         x, y, z = (_coordinate(self, axis, down, right) for axis in range(3))
         return Window((slice(r0, r1), slice(c0, c1)), Points(x, y, z))
 

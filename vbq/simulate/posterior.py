@@ -4,7 +4,7 @@ import numpy as np
 
 from vbq.simulate.canvas import Canvas, box, ellipsoid, rounded
 from vbq.simulate.plane import Image, Window
-from vbq.simulate.profile import Profile
+from vbq.simulate.profile import Corridor, Profile
 from vbq.simulate.spine import Spine, Vertebra
 from vbq.simulate.tissue import Tissue
 
@@ -12,13 +12,11 @@ CORTEX_MM = 0.8
 Place = tuple[Image, Image, Image]  # mm beside the midline, mm behind the body, mm above its middle
 
 
-def paint_posterior(canvas: Canvas, spine: Spine, profile: Profile, canal_mm: float) -> None:
+def paint_posterior(canvas: Canvas, spine: Spine, profile: Profile, canal_mm: float, around: Corridor | None) -> None:
     """Everything behind the bodies but the canal's contents, from T8 to the sacrum."""
-    window = profile.near_canal(canvas.plane, aside_mm=28, front_mm=3, back_mm=canal_mm + 36)
-    if window is not None:
-        x, q = profile.canal(window.points)
-        _paint_foramina(canvas, window, profile, (x, q))
-        _paint_septum(canvas, window, profile, (x, q))
+    if around is not None:
+        _paint_foramina(canvas, around, profile)
+        _paint_septum(canvas, around, profile)
     for body in spine.vertebrae:
         if body.sacral:
             _paint_sacral_arch(canvas, body, canal_mm)
@@ -26,17 +24,17 @@ def paint_posterior(canvas: Canvas, spine: Spine, profile: Profile, canal_mm: fl
             _paint_arch(canvas, body, canal_mm)
 
 
-def _paint_foramina(canvas: Canvas, window: Window, profile: Profile, place: tuple[Image, Image]) -> None:
+def _paint_foramina(canvas: Canvas, around: Corridor, profile: Profile) -> None:
     """Two columns of fat beside the canal; pedicles close them at each level."""
-    x, q = place
+    window, x, q = around.window, around.x, around.q
     half = Profile.read(profile.canal_half_width, window.points.z)
     column = box((np.abs(x) - half - 5, 5.5), (q - 5, 6.5), rounding=2.0)
     canvas.lay(window, column, Tissue.EPIDURAL_FAT, share=0.85)
 
 
-def _paint_septum(canvas: Canvas, window: Window, profile: Profile, place: tuple[Image, Image]) -> None:
+def _paint_septum(canvas: Canvas, around: Corridor, profile: Profile) -> None:
     """Between the muscles: interspinous ligament with fat, closed behind by the supraspinous ligament."""
-    x, q = place
+    window, x, q = around.window, around.x, around.q
     behind = q - Profile.read(profile.canal_depth, window.points.z)
     half = Profile.read(profile.arch_depth, window.points.z) / 2
     canvas.lay(window, box((x, 2.8), (behind - half, half)), Tissue.FLAVUM, factor=1.5)

@@ -6,11 +6,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from vbq.simulate.parameters import PhantomParameters
-from vbq.simulate.plane import Image, Numbers, Plane, Points, Vector, Window
+from vbq.simulate.plane import Image, Numbers, Pixels, Plane, Points, Vector, Window
 from vbq.simulate.spine import Spine, sideways
 
 STEP_MM = 0.1
 LOW_MM, HIGH_MM = -260.0, 260.0
+
+
+@dataclass(frozen=True)
+class Corridor:
+    """Pixels near the canal: x from its middle and q behind the bodies' back wall, mm."""
+
+    pixels: Pixels
+    points: Points
+    x: Image
+    q: Image
+
+    @property
+    def window(self) -> Window:
+        """The pixels as something to paint on."""
+        return Window(self.pixels, self.points)
+
+    def within(self, *, aside_mm: float, front_mm: float, back_mm: float) -> "Corridor | None":
+        """Those no further than these from the back wall in the midline; None if there are none."""
+        mask = (np.abs(self.x) < aside_mm) & (self.q > -front_mm) & (self.q < back_mm)
+        if not mask.any():
+            return None
+        rows, columns = self.pixels
+        points = self.points
+        x, y, z, of_x, of_q = (
+            row if len(row) == 1 else row[mask] for row in (points.x, points.y, points.z, self.x, self.q)
+        )
+        return Corridor((rows[mask], columns[mask]), Points(x, y, z), of_x, of_q)
 
 
 @dataclass(frozen=True)
@@ -37,13 +64,20 @@ class Profile:
         q = (points.y - self.read(self.rear_wall, points.z)) * self.read(self.slope, points.z)
         return points.x - self.read(self.midline, points.z), q
 
-    def near_canal(self, plane: Plane, *, aside_mm: float, front_mm: float, back_mm: float) -> Window | None:
+    def near_canal(self, plane: Plane, *, aside_mm: float, front_mm: float, back_mm: float) -> Pixels | None:
         """The pixels of `plane` no further than these from the back wall in the midline; None if there are none."""
         points = plane.whole().points
-        if np.abs(points.x).min() > aside_mm + 35:
+        if np.abs(points.x).min() > aside_mm + np.abs(self.midline).max():
             return None
         x, q = self.canal(points)
-        return plane.where((np.abs(x) < aside_mm) & (q > -front_mm) & (q < back_mm))
+        pixels = np.nonzero((np.abs(x) < aside_mm) & (q > -front_mm) & (q < back_mm))
+        return (pixels[0], pixels[1]) if len(pixels[0]) else None
+
+    def corridor(self, plane: Plane, pixels: Pixels) -> "Corridor":
+        """Those pixels of `plane` with their place beside the canal."""
+        points = plane.at(pixels)
+        x, q = self.canal(points)
+        return Corridor(pixels, points, x, q)
 
     def behind(self, place: Vector) -> float:
         """How far one place lies behind the bodies' back wall, square to it, mm."""

@@ -1,14 +1,14 @@
 """A whole synthetic study: a sagittal T1 series whose VBQ is known, with T2 series beside it as distractors."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from schemas.measurement import CSF_LEVELS, Level
-from vbq.simulate.acquisition import Complex, Scanner, Stored, build_scanner, stored
+from vbq.simulate.acquisition import Noise, Scanner, Stored, build_scanner, stored
 from vbq.simulate.anatomy import Anatomy, build_anatomy, paint_slice
 from vbq.simulate.parameters import PhantomParameters
-from vbq.simulate.plane import Plane
+from vbq.simulate.plane import Image, Plane
 from vbq.simulate.sequence import AXIAL_T2, SAGITTAL_T1, SAGITTAL_T2, Sequence
 from vbq.simulate.stack import axial_stack, mid_sagittal, sagittal_stack
 from vbq.simulate.texture import FLAT, Textures, build_textures
@@ -74,8 +74,7 @@ def _t1_series(anatomy: Anatomy, textures: Textures) -> tuple[PhantomSeries, Tru
     level = 0.3 * parameters.vbq**0.5  # marrow brightens and CSF darkens as the ratio grows
     contrast = t1_contrast(marrow=level, csf=level / parameters.vbq, nerve=parameters.nerve)
     share = paint_slice(anatomy, planes[middle], parameters.slice_mm, only(Tissue.CSF), FLAT)
-    blurred = replace(scanner, gain=np.ones_like(scanner.gain)).complex_image(share)
-    regions = true_regions(anatomy, planes[middle], np.abs(blurred))
+    regions = true_regions(anatomy, planes[middle], scanner.filtered(share))
     shoot = _Shoot(anatomy, SAGITTAL_T1, scanner, textures, parameters.noise * level)
     gain = _solve_marrow(shoot, planes[middle], middle, contrast, regions)
     exact = {tissue: value * gain if tissue in MARROWS else value for tissue, value in contrast.items()}
@@ -88,12 +87,14 @@ def _solve_marrow(shoot: "_Shoot", plane: Plane, index: int, contrast: Contrast,
 
     Painting is linear in each tissue's signal, so two images (all but the marrow, the marrow alone) give every other.
     """
-    wanted = shoot.anatomy.parameters.vbq
-    rest = shoot.noise_free(plane, index, without_marrow(contrast)) + shoot.noise(index)
-    marrow = shoot.noise_free(plane, index, marrow_alone(contrast))
+    wanted, scanner = shoot.anatomy.parameters.vbq, shoot.scanner
+    noise = shoot.noise(index)
+    rest = scanner.filtered(shoot.signal(plane, index, without_marrow(contrast)) * scanner.gain + noise[0])
+    marrow = scanner.filtered(shoot.signal(plane, index, marrow_alone(contrast)) * scanner.gain)
+    imaginary = scanner.filtered(noise[1])
     gain = 1.0
     for _ in range(10):
-        gain *= wanted / ratio(stored(rest + np.float32(gain) * marrow), regions, plane)
+        gain *= wanted / ratio(stored(rest + np.float32(gain) * marrow, imaginary), regions, plane)
     return gain
 
 
@@ -113,17 +114,17 @@ class _Shoot:
     textures: Textures
     sigma: float
 
-    def noise_free(self, plane: Plane, index: int, contrast: Contrast) -> Complex:
+    def signal(self, plane: Plane, index: int, contrast: Contrast) -> Image:
         textures = self.textures.moved(self._rng(index, 20))
-        thickness = self.anatomy.parameters.slice_mm
-        return self.scanner.complex_image(paint_slice(self.anatomy, plane, thickness, contrast, textures))
+        return paint_slice(self.anatomy, plane, self.anatomy.parameters.slice_mm, contrast, textures)
 
-    def noise(self, index: int) -> Complex:
+    def noise(self, index: int) -> Noise:
         return self.scanner.noise(self.sigma, self._rng(index, 21))
 
     def series(self, planes: tuple[Plane, ...], spacing_mm: float, contrast: Contrast) -> PhantomSeries:
         images = tuple(
-            stored(self.noise_free(plane, index, contrast) + self.noise(index)) for index, plane in enumerate(planes)
+            self.scanner.stored(self.signal(plane, index, contrast), self.noise(index))
+            for index, plane in enumerate(planes)
         )
         return PhantomSeries(self.sequence, planes, self.anatomy.parameters.slice_mm, spacing_mm, images)
 

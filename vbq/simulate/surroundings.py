@@ -125,7 +125,9 @@ def _paint_organ(canvas: Canvas, organ: Organ) -> None:
 
 def _paint_great_vessels(canvas: Canvas, profile: Profile, trunk: Surroundings) -> None:
     """Aorta left of the midline, vena cava right of it, dark by flow; they part at L4."""
-    window = canvas.plane.whole()
+    window = canvas.plane.around((0.0, profile.canal_place(0.0, 0.0)[1] - 50, 60.0), (60, 48, 220))
+    if window is None:
+        return
     x, y, z = window.points.x, window.points.y, window.points.z
     front = Profile.read(profile.front_wall, z) - np.float32(2)
     below = np.maximum(np.float32(trunk.aorta_end_mm) - z, 0)
@@ -141,10 +143,11 @@ def _paint_great_vessels(canvas: Canvas, profile: Profile, trunk: Surroundings) 
 
 def _paint_planes_of_fat(canvas: Canvas, profile: Profile) -> None:
     """Fat between multifidus and longissimus, and behind the facets."""
-    window = profile.near_canal(canvas.plane, aside_mm=45, front_mm=-10, back_mm=55)
-    if window is None:
+    pixels = profile.near_canal(canvas.plane, aside_mm=45, front_mm=-10, back_mm=55)
+    if pixels is None:
         return
-    x, q = profile.canal(window.points)
+    around = profile.corridor(canvas.plane, pixels)
+    window, x, q = around.window, around.x, around.q
     side = np.abs(x)
     cleft = np.abs(side - 19 - np.float32(0.25) * (q - 30)) - np.float32(1.2)
     canvas.lay(window, np.maximum(cleft, np.abs(q - 34) - 16), Tissue.DEEP_FAT, share=0.6)
@@ -153,7 +156,9 @@ def _paint_planes_of_fat(canvas: Canvas, profile: Profile) -> None:
 
 def _paint_psoas(canvas: Canvas, profile: Profile) -> None:
     """A muscle on either side that grows from T12 down and turns outwards and forwards."""
-    window = canvas.plane.whole()
+    window = canvas.plane.around((0.0, profile.canal_place(0.0, 0.0)[1] - 30, 0.0), (90, 60, 220))
+    if window is None:
+        return
     x, y, z = window.points.x, window.points.y, window.points.z
     middle = Profile.read(profile.midline, z)
     centre_y = np.float32(0.5) * (Profile.read(profile.rear_wall, z) + Profile.read(profile.front_wall, z))
