@@ -107,12 +107,12 @@ def _patient_of(
     if reference is None:
         raise refused(Issue(f"{path}.subject.reference", "Field required: a literal reference to the Patient"))
     reference = known.get(reference, reference)
-    literal = read_reference(reference)
-    if literal is not None and literal.resource_type != "Patient":
-        return Issue(f"{path}.subject", f"is about a {literal.resource_type}, not a Patient")
     try:
         return patient_key(reference, sender.base, sender.several)
     except NotAcceptable as error:
+        literal = read_reference(reference)
+        if literal is not None and literal.resource_type != "Patient":
+            return Issue(f"{path}.subject", f"is about a {literal.resource_type}, not a Patient")
         raise refused(Issue(f"{path}.subject.reference", error.detail), code=error.reason_code) from None
 
 

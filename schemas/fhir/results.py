@@ -93,21 +93,28 @@ def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None) ->
     What has an identifier is created only where the server has none with it yet. What the server may have in an older
     state (amended, entered in error, come back after having been superseded) is updated by its identifier. Provenance
     has no identifier in R4 and is PUT under its own id. References among the resources become fullUrls; those to one
-    of ours that is not in the transaction become logical ones; those under `ehr_base` become relative.
+    of ours that is not in the transaction become logical ones; those under `ehr_base` become relative. Of two
+    resources with the same id the later one counts: name superseded assessments before the current one.
     """
     unique = {f"{row['resourceType']}/{row['id']}": row for row in resources}
     urls = {reference: f"urn:uuid:{row['id']}" for reference, row in unique.items()}
-    revisions = {
+    updated = _updated(unique)
+    base = (ehr_base or "").rstrip("/")
+    entries = [_entry(row, urls, base, update=reference in updated) for reference, row in unique.items()]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def _updated(resources: dict[str, Json]) -> set[str]:
+    """The references of what a server may have in an older state: said by its status, or because it revises another."""
+    stale = {key for key, row in resources.items() if row.get("status") in ("amended", "entered-in-error")}
+    revising = {
         target["reference"]
-        for row in unique.values()
+        for row in resources.values()
         if any(entity["role"] == "revision" for entity in row.get("entity", ()))
         for target in row["target"]
     }
-    entries = [
-        _entry(row, urls, (ehr_base or "").rstrip("/"), update=reference in revisions)
-        for reference, row in unique.items()
-    ]
-    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    measured = {key for key, row in resources.items() if row["resourceType"] == "Observation"} if revising else set()
+    return stale | revising | measured
 
 
 def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool) -> Json:
@@ -118,7 +125,7 @@ def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool) -> 
         del sent["id"]  # the server names what it creates
         query = search_of(resource["identifier"][0])
         request = {"method": "POST", "url": kind, "ifNoneExist": query}
-        if update or resource.get("status") in ("amended", "entered-in-error"):
+        if update:
             request = {"method": "PUT", "url": f"{kind}?{query}"}
     return {"fullUrl": f"urn:uuid:{resource['id']}", "resource": sent, "request": request}
 
