@@ -1,0 +1,133 @@
+"""The EHR: what is sent, what is tried again, and what never is. Against a real HTTP server."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from gateways.ehr import Ehr, retry_after_s
+from schemas.config import Auth
+from schemas.config import Ehr as EhrConfig
+from schemas.errors import EhrUnavailable, NotConfigured, Rejected
+
+BUNDLE = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": {}}, {"resource": {}}]}
+
+
+class Server(HTTPServer):
+    """Answers as it was told and remembers what came."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer: tuple[int, dict[str, str], Any] = (200, {}, {})
+        self.came: list[tuple[str, dict[str, str], Any]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/fhir"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.came.append((self.path, dict(self.headers), json.loads(body)))
+        status, headers, document = self.server.answer
+        content = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def reply(*statuses: str) -> dict[str, Any]:
+    entries = [{"response": {"status": status}} for status in statuses]
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+
+
+def test_a_transaction_goes_to_the_base_and_its_statuses_come_back(server: Server) -> None:
+    server.answer = (200, {}, reply("201 Created", "200 OK"))
+    assert Ehr(EhrConfig(base_url=server.url)).send(BUNDLE) == ["201 Created", "200 OK"]
+    path, headers, sent = server.came[0]
+    assert path == "/fhir"
+    assert headers["Content-Type"] == "application/fhir+json"
+    assert "Authorization" not in headers
+    assert sent == BUNDLE
+
+
+def test_a_bearer_token_comes_from_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EHR_TOKEN", "made-up")
+    server.answer = (200, {}, reply("201", "201"))
+    Ehr(EhrConfig(base_url=server.url, auth=Auth(kind="bearer", token_env="EHR_TOKEN"))).send(BUNDLE)
+    assert server.came[0][1]["Authorization"] == "Bearer made-up"
+
+
+@pytest.mark.parametrize(
+    "auth", [Auth(kind="bearer", token_env="NOT_SET"), Auth(kind="basic"), Auth(kind="backend-services")]
+)
+def test_a_login_that_cannot_work_is_refused_at_once(auth: Auth) -> None:
+    with pytest.raises(NotConfigured, match=r"ehr\.auth"):
+        Ehr(EhrConfig(base_url="https://ehr.example/fhir", auth=auth))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_busy_ehr_is_tried_again_when_it_says(server: Server, status: int) -> None:
+    server.answer = (status, {"Retry-After": "17"}, {})
+    with pytest.raises(EhrUnavailable) as caught:
+        Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
+    assert caught.value.retry_after_s == 17.0
+
+
+def test_an_ehr_that_is_away_is_tried_again() -> None:
+    with pytest.raises(EhrUnavailable, match="did not answer"):
+        Ehr(EhrConfig(base_url="http://127.0.0.1:1/fhir")).send(BUNDLE)
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    server.answer = (307, {"Location": "http://127.0.0.1:1/elsewhere"}, {})
+    with pytest.raises(Rejected, match="answered 307"):
+        Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
+    assert len(server.came) == 1
+
+
+def test_a_refusal_is_final_and_its_words_stay_out(server: Server) -> None:
+    outcome = {"resourceType": "OperationOutcome", "issue": [{"code": "invalid", "diagnostics": "Jane Canary"}]}
+    server.answer = (422, {}, outcome)
+    with pytest.raises(Rejected, match="invalid") as caught:
+        Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
+    assert "Canary" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "document",
+    [reply("201 Created"), reply("201 Created", "422"), {"resourceType": "Patient"}, b"<html>"],
+    ids=["one entry missing", "one entry refused", "no Bundle", "no JSON"],
+)
+def test_a_reply_that_does_not_match_is_no_success(server: Server, document: Any) -> None:
+    server.answer = (200, {}, document)
+    with pytest.raises(Rejected):
+        Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
+    assert retry_after_s("5", now=0) == 5.0
+    assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", now=20) == 40.0
+    assert retry_after_s("soon", now=0) is None
+    assert retry_after_s(None, now=0) is None
