@@ -11,6 +11,7 @@ from typing import Final
 from schemas.clinical import ClinicalInput, IgnoredInput, StatedCondition
 from schemas.codes import lookup
 from schemas.measurement import Reason
+from vbq.clinical.ignored import IgnoredCode, ignored
 
 # Lin et al. 2025, Methods: metabolic bone disease or bone cancer, and severe deformity.
 EXCLUSIONS: Final[dict[str, str]] = {
@@ -21,7 +22,10 @@ EXCLUSIONS: Final[dict[str, str]] = {
     "exclusion_paget": "Paget's disease of bone",
 }
 _MENOPAUSE: Final = {"menopause_post": "post", "menopause_pre": "pre", "menopause_during": "during"}
-_NEVER_TRUE: Final = {"refuted": "refuted", "entered-in-error": "entered in error"}
+_NEVER_TRUE: Final[dict[str | None, tuple[IgnoredCode, str]]] = {
+    "refuted": ("refuted", "the condition is refuted"),
+    "entered-in-error": ("entered-in-error", "the condition is entered in error"),
+}
 _NOT_ESTABLISHED: Final = frozenset({"unconfirmed", "provisional", "differential"})
 _OVER: Final = frozenset({"inactive", "remission", "resolved"})
 
@@ -41,7 +45,7 @@ def read_conditions(rows: Iterable[StatedCondition], as_of: dt.datetime) -> tupl
     neither as a fracture nor as a menopausal state. A past exclusion counts: the paper excluded by history.
     """
     stated: list[Stated] = []
-    ignored: list[IgnoredInput] = []
+    passed_over: list[IgnoredInput] = []
     for row in rows:
         codes = (lookup(coding.system, coding.code) for coding in row.codings)
         for concept in sorted({code.concept for code in codes if code}):
@@ -49,13 +53,10 @@ def read_conditions(rows: Iterable[StatedCondition], as_of: dt.datetime) -> tupl
             if about is None:
                 continue
             if wrong := _does_not_count(row, concept, as_of):
-                reason, text = wrong
-                ignored.append(
-                    IgnoredInput(source=row.reference, about=about, date=row.recorded, code=reason, text=text)
-                )
+                passed_over.append(ignored(row.reference, about, *wrong, row.recorded))
             else:
                 stated.append(Stated(concept, row))
-    return stated, ignored
+    return stated, passed_over
 
 
 def exclusions(rows: Iterable[StatedCondition], as_of: dt.datetime) -> list[Reason]:
@@ -146,9 +147,9 @@ def _about(concept: str) -> str | None:
     return concept if concept in EXCLUSIONS else None
 
 
-def _does_not_count(row: StatedCondition, concept: str, as_of: dt.datetime) -> tuple[str, str] | None:
+def _does_not_count(row: StatedCondition, concept: str, as_of: dt.datetime) -> tuple[IgnoredCode, str] | None:
     if row.verification_status in _NEVER_TRUE:
-        return row.verification_status, f"the condition is {_NEVER_TRUE[row.verification_status]}"
+        return _NEVER_TRUE[row.verification_status]
     if concept not in EXCLUSIONS and row.verification_status in _NOT_ESTABLISHED:
         return "unconfirmed", "the condition is suspected, not established"
     if concept in _MENOPAUSE and row.clinical_status in _OVER:

@@ -11,6 +11,7 @@ from schemas.clinical import ClinicalInput, IgnoredInput, InputName, Merged, Pat
 from schemas.config import MergePolicy
 from vbq.clinical.clearance import estimated_clearance
 from vbq.clinical.history import menopause, read_conditions, vertebral_fracture
+from vbq.clinical.ignored import IgnoredCode, ignored
 from vbq.clinical.observe import Candidate, read
 from vbq.clinical.units import UNIT_OF
 
@@ -40,20 +41,20 @@ def merge(facts: PatientFacts, as_of: dt.datetime, study_date: dt.date | None, p
     """
     anchor = study_date or as_of.date()
     readings = [reading for row in facts.observations if (reading := read(row, as_of)) is not None]
-    ignored = [row for row in readings if isinstance(row, IgnoredInput)]
+    left_out = [row for row in readings if isinstance(row, IgnoredInput)]
     candidates = [row for row in readings if isinstance(row, Candidate)]
 
     chosen: dict[InputName, ClinicalInput] = {}
     for name in LABELS:
         row, passed_over = _latest(name, [row for row in candidates if row.name == name], anchor, policy)
-        ignored += passed_over
+        left_out += passed_over
         if row is not None:
             chosen[name] = _as_input(row, as_of, policy)
 
     stated, ignored_conditions = read_conditions(facts.conditions, as_of)
-    ignored += ignored_conditions
+    left_out += ignored_conditions
     person, ignored_person = _demographics(facts.person, anchor)
-    ignored += ignored_person
+    left_out += ignored_person
     for found in (*person, vertebral_fracture(stated), menopause(stated)):
         if found is not None:
             chosen[found.name] = found
@@ -64,7 +65,7 @@ def merge(facts: PatientFacts, as_of: dt.datetime, study_date: dt.date | None, p
 
     return Merged(
         inputs=sorted(chosen.values(), key=lambda row: _ORDER[row.name]),
-        ignored=sorted(ignored, key=lambda row: (row.about, row.source, row.code, str(row.date), row.text)),
+        ignored=sorted(left_out, key=lambda row: (row.about, row.source, row.code, str(row.date), row.text)),
     )
 
 
@@ -80,14 +81,14 @@ def _latest(
 ) -> tuple[Candidate | None, list[IgnoredInput]]:
     days = window_days(name, policy)
     first = anchor - dt.timedelta(days=days)
-    valid, ignored = [], []
+    valid, left_out = [], []
     for row in candidates:
         if row.date < first:
-            ignored.append(_pass_over(row, "too-old", f"it is more than {days} days before the study"))
+            left_out.append(_pass_over(row, "too-old", f"it is more than {days} days before the study"))
         else:
             valid.append(row)
     if not valid:
-        return None, ignored
+        return None, left_out
     best = max(valid, key=_rank)
     for row in valid:
         if row is best:
@@ -96,8 +97,8 @@ def _latest(
             text = "a measured clearance is there"
         else:
             text = "a later value is there" if row.when < best.when else "another value of the same time was taken"
-        ignored.append(_pass_over(row, "superseded", text))
-    return best, ignored
+        left_out.append(_pass_over(row, "superseded", text))
+    return best, left_out
 
 
 def _rank(row: Candidate) -> tuple[bool, dt.datetime, bool, float, str]:
@@ -128,8 +129,8 @@ def is_stale(date: dt.date, as_of: dt.datetime, policy: MergePolicy) -> bool:
     return (as_of.date() - date).days > policy.stale_after_days
 
 
-def _pass_over(row: Candidate, code: str, text: str) -> IgnoredInput:
-    return IgnoredInput(source=row.source, about=row.name, date=row.date, code=code, text=text)
+def _pass_over(row: Candidate, code: IgnoredCode, text: str) -> IgnoredInput:
+    return ignored(row.source, row.name, code, text, row.date)
 
 
 def completed_years(birth: dt.date, on: dt.date) -> int:
@@ -142,7 +143,7 @@ def _demographics(person: Person | None, anchor: dt.date) -> tuple[list[Clinical
     if person is None:
         return [], []
     found: list[ClinicalInput] = []
-    ignored: list[IgnoredInput] = []
+    left_out: list[IgnoredInput] = []
     source = person.reference
     if person.gender in {"female", "male", "other"}:
         found.append(_stated("sex", "Sex as recorded", person.gender, source))
@@ -152,11 +153,11 @@ def _demographics(person: Person | None, anchor: dt.date) -> tuple[list[Clinical
             found.append(_stated("age_years", "Age at the study", age, source, date=anchor))
         else:
             text = f"the birth date gives an age outside 0 to {_OLDEST_YEARS} years"
-            ignored.append(IgnoredInput(source=source, about="age_years", code="implausible", text=text))
+            left_out.append(ignored(source, "age_years", "implausible", text))
     elif person.birth_date_text:
         text = "the birth date names no day"
-        ignored.append(IgnoredInput(source=source, about="age_years", code="partial-date", text=text))
-    return found, ignored
+        left_out.append(ignored(source, "age_years", "partial-date", text))
+    return found, left_out
 
 
 def _stated(

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from schemas.clinical import IgnoredInput, InputName, ObservedQuantity
 from schemas.codes import Code, lookup
+from vbq.clinical.ignored import IgnoredCode, ignored
 from vbq.clinical.units import UNIT_OF, convert
 
 INPUT_OF: Final[dict[str, InputName]] = {
@@ -29,7 +30,7 @@ INPUT_OF: Final[dict[str, InputName]] = {
 }
 
 # Concepts that look like an input and are not: (ignored code, input it is about, sentence).
-_NOT_INPUTS: Final[dict[str, tuple[str, str, str]]] = {
+_NOT_INPUTS: Final[dict[str, tuple[IgnoredCode, str, str]]] = {
     "zscore": ("z-score", "t_score", "a Z-score compares with the patient's own age group; it is not a T-score"),
     "bmd": ("bone-density", "t_score", "a bone density in g/cm2 is not a T-score"),
     "egfr": ("egfr", "crcl_ml_min", "an estimated filtration rate per 1.73 m2 is not a creatinine clearance"),
@@ -52,13 +53,14 @@ PLAUSIBLE: Final[dict[InputName, tuple[float, float]]] = {
     "glucose_mmol_l": (0.5, 80.0),
 }
 
-_STATUS: Final[dict[str, str]] = {
-    "registered": "not a result yet",
-    "preliminary": "preliminary: it may still change",
-    "cancelled": "cancelled",
-    "entered-in-error": "entered in error",
-    "unknown": "of unknown status",
+_STATUS: Final[dict[str, tuple[IgnoredCode, str]]] = {
+    "registered": ("registered", "the observation is not a result yet"),
+    "preliminary": ("preliminary", "the observation is preliminary: it may still change"),
+    "cancelled": ("cancelled", "the observation is cancelled"),
+    "entered-in-error": ("entered-in-error", "the observation is entered in error"),
+    "unknown": ("unknown", "the observation is of unknown status"),
 }
+_STRANGE_STATUS: Final[tuple[IgnoredCode, str]] = ("status-unknown", "its status is none that FHIR knows")
 COUNTING_STATUS: Final = frozenset({"final", "amended", "corrected"})
 
 _SPINE_SITES: Final = frozenset({"site_lumbar", "site_lumbosacral", "site_thoracolumbar", "site_spine"})
@@ -99,9 +101,7 @@ def read(row: ObservedQuantity, as_of: dt.datetime) -> Candidate | IgnoredInput 
         return None
     about = refused[1] if refused else min(inputs)
     if row.status not in COUNTING_STATUS:
-        known = row.status in _STATUS
-        text = _STATUS.get(row.status, "of a status that FHIR does not know")
-        return _ignored(row, about, row.status if known else "status-unknown", f"the observation is {text}")
+        return _ignored(row, about, *_STATUS.get(row.status, _STRANGE_STATUS))
     if refused:
         return _ignored(row, about, refused[0], refused[2])
     if len(inputs) > 1:
@@ -143,7 +143,7 @@ def _value(row: ObservedQuantity, name: InputName, codes: list[Code], as_of: dt.
     )
 
 
-def _not_a_t_score(row: ObservedQuantity, name: InputName) -> tuple[str, str] | None:
+def _not_a_t_score(row: ObservedQuantity, name: InputName) -> tuple[IgnoredCode, str] | None:
     """(code, text) where something beside the code says that this is no T-score of the site that the code names."""
     # A display never makes a value count, but it may well cast doubt on one.
     if _Z_SCORE.search(row.unit or "") or any(_Z_SCORE.search(coding.display or "") for coding in row.codings):
@@ -179,6 +179,5 @@ def _family(concept: str) -> str:
     return head if head in {"zscore", "bmd"} else concept
 
 
-def _ignored(row: ObservedQuantity, about: str, code: str, text: str) -> IgnoredInput:
-    date = row.effective.date() if row.effective else None
-    return IgnoredInput(source=row.reference, about=about, date=date, code=code, text=text)
+def _ignored(row: ObservedQuantity, about: str, code: IgnoredCode, text: str) -> IgnoredInput:
+    return ignored(row.reference, about, code, text, row.effective.date() if row.effective else None)
