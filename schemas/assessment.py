@@ -21,6 +21,9 @@ class ModelRef(Record):
     id: str
     version: str
     digest: str = Field(description="SHA-256 of the canonical artefact, hex")
+    inputs: list[str] = Field(
+        default_factory=list, description="names of the inputs that it predicts from; empty where not recorded"
+    )
 
 
 class Risk(Record):
