@@ -1,7 +1,10 @@
 """Pixels of one instance: checked against its header first, decoded second, rescaled last."""
 
+import logging
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -9,6 +12,7 @@ import numpy as np
 from pydicom import Dataset, config, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import get_frame
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import get_decoder
 
@@ -30,6 +34,8 @@ DECODER_ERRORS = (
     EOFError,
     struct.error,
     MemoryError,
+    BytesLengthException,
+    InvalidDicomError,
 )
 
 
@@ -67,18 +73,30 @@ def load_slice(instance: Instance, limits: DicomLimits) -> Slice | Reason:
     """Decode and rescale one instance; a Reason where that cannot be done. Never raises for what the file holds."""
     if (reason := obstacle(instance, limits)) is not None:
         return reason
-    with warnings.catch_warnings(), config.disable_value_validation():
-        warnings.simplefilter("ignore")  # pydicom's warnings repeat values of the header
+    with _quiet_pydicom():
         try:
             return _decode(instance)
-        except DECODER_ERRORS:
-            pass
         except RecursionError:
             return Reason(code="nesting", text="the file nests too deeply")
+        except DECODER_ERRORS:
+            pass
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise
     return Reason(code="not-decodable", text="the pixels cannot be decoded; send the file again or uncompressed")
+
+
+@contextmanager
+def _quiet_pydicom() -> Iterator[None]:
+    """Pydicom's warnings and log lines repeat values of the header, and a header is a patient's."""
+    logger = logging.getLogger("pydicom")
+    was, logger.disabled = logger.disabled, True
+    try:
+        with warnings.catch_warnings(), config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was
 
 
 def _decode(instance: Instance) -> Slice | Reason:

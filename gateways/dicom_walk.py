@@ -85,7 +85,10 @@ def _meta(data: Bytes) -> tuple[str, int]:
         raise NotAcceptable("not a DICOM file: the DICM prefix is missing", code="dicom-prefix")
     at, syntax = PREAMBLE + 4, IMPLICIT_LE
     while at + 8 <= len(data) and data[at : at + 2] == b"\x02\x00":
-        tag, length, value_at = _element(data, at, explicit=True)
+        try:
+            tag, length, value_at = _element(data, at, explicit=True)
+        except struct.error:
+            length, value_at = UNDEFINED, at
         if length == UNDEFINED or value_at + length > len(data):
             raise NotAcceptable("a DICOM file ends within its meta information; send it again", code="dicom-truncated")
         if tag == 0x00020010:

@@ -162,13 +162,13 @@ def test_a_codestream_that_lies_about_its_size_is_not_decoded(
     assert code in codes(files)
 
 
-def test_a_deflate_bomb_of_a_megabyte_stops_at_the_bound(writer: Any) -> None:
+def test_a_deflate_bomb_stops_at_the_bound(writer: Any) -> None:
     path = writer.series()[0]
     data = path.read_bytes()
     start = 144 + int.from_bytes(data[140:144], "little")
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    body = deflater.compress(struct.pack("<HH2sHI", 0x0009, 0x1010, b"OB", 0, 1 << 30))
-    for _ in range(1 << 10):
+    body = deflater.compress(struct.pack("<HH2sHI", 0x0009, 0x1010, b"OB", 0, 100 << 20))
+    for _ in range(100):
         body += deflater.compress(b"\0" * (1 << 20))
     uid = b"1.2.840.10008.1.2.1.99"
     meta = data[:start].replace(struct.pack("<H", 20) + b"1.2.840.10008.1.2.1\0", struct.pack("<H", 22) + uid)
