@@ -80,10 +80,11 @@ def _latest(
     name: InputName, candidates: Iterable[Candidate], anchor: dt.date, policy: MergePolicy
 ) -> tuple[Candidate | None, list[IgnoredInput]]:
     days = window_days(name, policy)
-    first = anchor - dt.timedelta(days=days)
+    # in day numbers, which cannot run off the calendar as dates do
+    first = anchor.toordinal() - days
     valid, left_out = [], []
     for row in candidates:
-        if row.date < first:
+        if row.date.toordinal() < first:
             left_out.append(_pass_over(row, "too-old", f"it is more than {days} days before the study"))
         else:
             valid.append(row)

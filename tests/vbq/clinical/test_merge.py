@@ -57,6 +57,13 @@ def test_without_a_study_the_window_is_counted_from_now(observed, facts, as_of) 
     assert merge(facts(row), as_of, STUDY, POLICY).get("t_score") is not None
 
 
+def test_dates_at_the_ends_of_the_calendar_are_dates_like_any_other(observed, facts, as_of) -> None:
+    rows = [observed(SPINE, -2.0, None, "0001-01-01"), observed(HIP, -2.0, None, "9999-12-31T23:59:59-14:00")]
+    merged = merge(facts(*rows), as_of, dt.date.min, POLICY)
+    assert merged.get("t_score").value == -2.0
+    assert codes(merged, "t_score_hip") == ["future"]
+
+
 def test_a_hip_t_score_is_shown_and_never_stands_in(observed, facts, as_of) -> None:
     merged = merge(facts(observed(HIP, -3.1, None)), as_of, STUDY, POLICY)
     assert merged.get("t_score_hip").value == -3.1
