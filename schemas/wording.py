@@ -19,6 +19,7 @@ _UNITS: Final = {
     "umol/L": "µmol/L",
     "a": "years",
 }
+_MENOPAUSE: Final = {"post": "postmenopausal", "pre": "before menopause", "during": "during menopause"}
 STATES: Final = {
     "complete": "complete",
     "incomplete": "incomplete: an input that the model needs is missing",
@@ -59,7 +60,7 @@ def value_text(row: ClinicalInput) -> str:
     if isinstance(row.value, bool):
         return "yes" if row.value else "no"
     if isinstance(row.value, str):
-        return row.value
+        return _MENOPAUSE.get(row.value, row.value) if row.name == "menopause" else row.value
     text = f"{row.value:.2f}" if row.name == "vbq" else number(row.value)
     unit = _UNITS.get(row.unit, row.unit)
     return f"{text} {unit}" if unit else text
@@ -67,7 +68,9 @@ def value_text(row: ClinicalInput) -> str:
 
 def remarks(row: ClinicalInput) -> list[str]:
     """What must be said beside a value: how it came about where it was not measured, its note, and that it is old."""
-    said: list[str] = [] if row.how in ("measured", "stated") else [row.how]
+    said: list[str] = []
+    if row.how not in ("measured", "stated") and not (row.note or "").startswith(row.how):
+        said.append(row.how)
     if row.note:
         said.append(row.note)
     if row.stale:
@@ -79,6 +82,15 @@ def input_text(row: ClinicalInput) -> str:
     """One line: `DXA T-score, lumbar spine (L1-L4) -2.48 (2023-12-01; estimated)`."""
     details = "; ".join([*([row.date.isoformat()] if row.date else []), *remarks(row)])
     return f"{row.label} {value_text(row)}" + (f" ({details})" if details else "")
+
+
+def used_and_other(assessment: Assessment) -> tuple[list[ClinicalInput], list[ClinicalInput]]:
+    """The inputs that the model predicts from, and what else was considered. All are of the second kind where the
+    assessment does not record what its model predicts from.
+    """
+    names = assessment.model.inputs
+    used = [row for row in assessment.inputs if row.name in names]
+    return used, [row for row in assessment.inputs if row.name not in names]
 
 
 def model_text(assessment: Assessment) -> str:

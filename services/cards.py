@@ -12,7 +12,18 @@ from schemas.cds import Card, Coding, Hook, Indicator, Link, Source
 from schemas.clinical import ClinicalInput, IgnoredInput
 from schemas.fhir import systems
 from schemas.measurement import Measurement
-from schemas.wording import INFORMS, OUTCOME, RESEARCH_USE, interval, model_text, percent, remarks, value_text, years
+from schemas.wording import (
+    INFORMS,
+    OUTCOME,
+    RESEARCH_USE,
+    interval,
+    model_text,
+    percent,
+    remarks,
+    used_and_other,
+    value_text,
+    years,
+)
 from services.markdown import escaped, shortened
 
 SUMMARY_LIMIT: Final = 139
@@ -122,7 +133,9 @@ def _detail(assessment: Assessment, *, in_progress: bool, caution: str | None) -
     parts += _list("", [escaped(row.text) for row in assessment.reasons])
     if assessment.missing and assessment.state != "complete":
         parts += _list("Missing:", [escaped(_NAMES.get(name, name)) for name in assessment.missing])
-    parts += _list("What was considered:", [_input(row) for row in assessment.inputs])
+    used, other = used_and_other(assessment)
+    parts += _list("The model predicts from:", [_input(row) for row in used])
+    parts += _list("Also considered:" if used else "What was considered:", [_input(row) for row in other])
     if assessment.measurement is not None:
         parts += _list("MRI measurement:", _measurement(assessment.measurement))
     if assessment.risk is not None:

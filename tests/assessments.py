@@ -93,12 +93,12 @@ def inputs() -> list[ClinicalInput]:
         ClinicalInput(
             name="menopause",
             label="Menopausal status",
-            value="postmenopausal",
+            value="post",
             unit="",
             date=None,
             source="derived",
             how="assumed",
-            note="from an age of 55 years or more",
+            note="assumed from an age of 55 years or more",
         ),
         ClinicalInput(
             name="history_vf",
@@ -131,7 +131,7 @@ def assessment(**changes: Any) -> Assessment:
             )
         ],
         "risk": Risk(horizon_years=5.0, risk=0.2988, lower=0.2294, upper=0.3846, risk_class="moderate"),
-        "model": ModelRef(id="lin2025-vbq-t", version="1.0.0", digest="cd" * 32),
+        "model": ModelRef(id="lin2025-vbq-t", version="1.0.0", digest="cd" * 32, inputs=["vbq", "t_score"]),
         "software": "vbq-cds 0.1.0",
         "created": CREATED,
     }

@@ -111,7 +111,7 @@ def _patient_of(
         return patient_key(reference, sender.base, sender.several)
     except NotAcceptable as error:
         literal = read_reference(reference)
-        if literal is not None and literal.resource_type != "Patient":
+        if literal is not None and literal.resource_type in R4_TYPES - {"Patient"}:
             return Issue(f"{path}.subject", f"is about a {literal.resource_type}, not a Patient")
         raise refused(Issue(f"{path}.subject.reference", error.detail), code=error.reason_code) from None
 

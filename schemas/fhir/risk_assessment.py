@@ -19,6 +19,7 @@ from schemas.wording import (
     model_text,
     percent,
     study_day,
+    used_and_other,
     years,
 )
 
@@ -65,11 +66,16 @@ def risk_assessment(
 
 def rationale_of(assessment: Assessment, risk: Risk) -> str:
     """The prediction in words: number, interval, every input with its date, model, and what the product is not."""
-    inputs = "; ".join(input_text(row) for row in assessment.inputs)
+    used, other = used_and_other(assessment)
+    told = "".join(
+        f"{heading}: {'; '.join(input_text(row) for row in rows)}. "
+        for heading, rows in (("Predicted from", used), ("Also considered" if used else "Considered", other))
+        if rows
+    )
     flags = "".join(f" {row.text}." for row in risk.flags)
     return (
         f"{years(risk.horizon_years)}-year risk of {OUTCOME}: {percent(risk.risk)} ({interval(risk)}). "
-        f"Considered: {inputs}. Model {model_text(assessment)} (SHA-256 {assessment.model.digest[:12]}), "
+        f"{told}Model {model_text(assessment)} (SHA-256 {assessment.model.digest[:12]}), "
         f"{assessment.software}.{flags} {RESEARCH_USE} {INFORMS}"
     )
 

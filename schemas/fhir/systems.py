@@ -17,7 +17,6 @@ DEVICE_KEY: Final = f"{ROOT}/device-key"
 # code systems
 MEASURE: Final = f"{ROOT}/CodeSystem/measure"
 MODEL: Final = f"{ROOT}/CodeSystem/model"
-STATE: Final = f"{ROOT}/CodeSystem/assessment-state"
 TOPIC: Final = f"{ROOT}/CodeSystem/card-topic"
 OVERRIDE_REASON: Final = f"{ROOT}/CodeSystem/override-reason"
 

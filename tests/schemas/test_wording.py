@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.wording import input_text, number, percent, value_text
+from schemas.wording import input_text, number, percent, used_and_other, value_text
 from tests import assessments as made
 
 
@@ -48,4 +48,12 @@ def test_what_is_assumed_estimated_or_old_is_said_so() -> None:
     lines = [input_text(row) for row in made.inputs()]
     assert lines[1] == "DXA T-score, lumbar spine (L1-L4) -2.48 (2021-12-01; older than the configured window)"
     assert lines[3] == "Creatinine clearance 58.2 mL/min (2023-12-01; estimated; Cockcroft-Gault)"
-    assert lines[4] == "Menopausal status postmenopausal (assumed; from an age of 55 years or more)"
+    assert lines[4] == "Menopausal status postmenopausal (assumed from an age of 55 years or more)"
+
+
+def test_what_the_model_predicts_from_is_told_apart_where_it_is_recorded() -> None:
+    used, other = used_and_other(made.assessment())
+    assert [row.name for row in used] == ["vbq", "t_score"]
+    assert [*used, *other] == made.inputs()
+    unrecorded = made.assessment(model=made.assessment().model.but(inputs=[]))
+    assert used_and_other(unrecorded) == ([], made.inputs())

@@ -160,6 +160,7 @@ def test_a_body_without_a_known_type_is_refused(document: Any, path: str, code: 
         ({"id": "o1\n"}, "Observation.id"),
         ({"subject": {}}, "Observation.subject.reference"),
         ({"subject": "Patient/p1"}, "Observation.subject"),
+        ({"subject": {"reference": "Grommet/1"}}, "Observation.subject.reference"),
         ({"subject": {"reference": "urn:uuid:1"}}, "Observation.subject.reference"),
         ({"valueQuantity": {"value": "-2.4"}}, "Observation.valueQuantity.value"),
         ({"valueQuantity": {"value": True}}, "Observation.valueQuantity.value"),
@@ -171,7 +172,7 @@ def test_a_body_without_a_known_type_is_refused(document: Any, path: str, code: 
 )
 def test_each_wrong_element_is_named_by_its_path(make: Any, changes: dict[str, Any], path: str) -> None:
     assert refused(make.observation(**changes)) == (
-        "not-fhir" if "urn" not in str(changes) else "patient-reference",
+        "patient-reference" if "/1" in str(changes) or "urn" in str(changes) else "not-fhir",
         [path],
     )
 
