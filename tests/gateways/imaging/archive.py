@@ -1,0 +1,114 @@
+"""A small DICOMweb archive on loopback: QIDO of series, WADO metadata and series, and faults on request."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from pydicom import dcmread
+
+
+class Archive(ThreadingHTTPServer):
+    """Serves the files of a directory. `fault` is a status to answer, or cut | redirect | nonsense | single."""
+
+    daemon_threads = True
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.datasets = [dcmread(path) for path in sorted(root.rglob("*")) if path.is_file()]
+        self.asked: list[str] = []
+        self.logins: list[str | None] = []
+        self.fault: int | str | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/dicom-web"
+
+    def series(self, study_uid: str) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for dataset in self.datasets:
+            if dataset.StudyInstanceUID == study_uid:
+                found.setdefault(dataset.SeriesInstanceUID, []).append(dataset)
+        return found
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Archive
+
+    def do_GET(self) -> None:
+        archive = self.server
+        archive.asked.append(self.path)
+        archive.logins.append(self.headers.get("Authorization"))
+        if isinstance(archive.fault, int):
+            return self._send(archive.fault, "text/plain", b"no")
+        if archive.fault == "redirect":
+            self.send_response(302)
+            self.send_header("Location", archive.url + "/elsewhere")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        if archive.fault == "nonsense":
+            return self._send(200, "application/dicom+json", b"<html>not DICOM JSON")
+        parts = self.path.split("?")[0].removeprefix("/dicom-web/studies/").split("/")
+        series = archive.series(parts[0])
+        if len(parts) == 2:
+            rows = [self._row(uid, rows[0]) for uid, rows in series.items()]
+            return self._send(
+                200 if rows else 204, "application/dicom+json", json.dumps(rows).encode() if rows else b""
+            )
+        instances = series.get(parts[2], [])
+        if parts[-1] == "metadata":
+            rows = [self._metadata(dataset) for dataset in instances]
+            return self._send(200, "application/dicom+json", json.dumps(rows).encode())
+        return self._pixels(instances)
+
+    def _pixels(self, instances: list[Any]) -> None:
+        from io import BytesIO
+
+        body = b""
+        for dataset in instances:
+            file = BytesIO()
+            dataset.save_as(file, enforce_file_format=True)
+            body += b"\r\n--xyz\r\nContent-Type: application/dicom\r\n\r\n" + file.getvalue()
+        body += b"\r\n--xyz--"
+        if self.server.fault == "cut":
+            body = body[: len(body) // 2]
+        self._send(200, 'multipart/related; type="application/dicom"; boundary="xyz"', body)
+
+    @staticmethod
+    def _row(uid: str, dataset: Any) -> dict[str, Any]:
+        return {
+            "0020000E": {"vr": "UI", "Value": [uid]},
+            "00080060": {"vr": "CS", "Value": [dataset.Modality]},
+        }
+
+    @staticmethod
+    def _metadata(dataset: Any) -> dict[str, Any]:
+        row: dict[str, Any] = dataset.to_json_dict(bulk_data_threshold=1, bulk_data_element_handler=lambda _: "bulk")
+        row.pop("7FE00010", None)
+        return row
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Quiet."""
+
+
+@contextmanager
+def running(root: Path) -> Iterator[Archive]:
+    """The archive, listening until the block ends."""
+    archive = Archive(root)
+    thread = Thread(target=archive.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield archive
+    finally:
+        archive.shutdown()
+        archive.server_close()
