@@ -58,8 +58,8 @@ def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
     if current is not None and (gone := withdrawal(known)) is not None:
         code, text = gone
         return withdraw(current, code=code, text=text, as_of=now, software=bench.software)
-    if current is not None and current.state == "withdrawn" and not known.studies:
-        return None
+    if patient_deleted(known) or (current is not None and current.state == "withdrawn" and not known.studies):
+        return None  # what was taken back stays so until it comes back
     if not any(row.interest in ("study", "t-score") and not row.deleted for row in known.rows):
         return None
     if known.measuring and not known.measurements:
@@ -85,11 +85,16 @@ def withdrawal(known: Known) -> tuple[str, str] | None:
     current = known.current
     if current is None or current.state == "withdrawn":
         return None
-    if any(row.resource_type == "Patient" and row.deleted for row in known.rows):
+    if patient_deleted(known):
         return "patient-deleted", "The patient's record was deleted at its source."
     if current.study is not None and not known.studies:
         return "study-withdrawn", "The imaging study was deleted, cancelled or entered in error."
     return None
+
+
+def patient_deleted(known: Known) -> bool:
+    """Whether the sender deleted the Patient. Pure."""
+    return any(row.resource_type == "Patient" and row.deleted for row in known.rows)
 
 
 def chosen_study(known: Known) -> StoredResource | None:

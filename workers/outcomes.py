@@ -44,8 +44,8 @@ def verdict(error: Exception, attempts: int, max_attempts: int) -> Verdict:
     if isinstance(error, VbqError):
         text, code = error.detail, error.reason_code
     else:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}"
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "an unknown place"
         text, code = f"{type(error).__name__} at {place}: a defect; please report it with this line", "defect"
     return Verdict(code, text, None if attempts >= max_attempts else backoff_seconds(attempts))
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from schemas.codes import lookup
 
 WITHDRAWN_STATUS = frozenset({"entered-in-error", "cancelled"})
-_SPINE = re.compile(r"lumb|l[\s-]?spine|\blws\b|\bspine\b|spinal|wirbel|rachis|columna|vertebr", re.IGNORECASE)
+_SPINE = re.compile(r"lumb|\bl[\s-]?spine|\blws\b|\bspine\b|spinal|wirbel|rachis|columna|vertebr", re.IGNORECASE)
 _ELSEWHERE = re.compile(
     r"brain|head|skull|neuro|cervic|thorac|neck|shoulder|elbow|wrist|hand\b|knee|ankle|foot|hip\b|liver|abdom|kidney"
     r"|prostat|breast|mamm|heart|cardi|orbit|pituitar|mrcp|femur|thigh|pelvi",
@@ -66,7 +66,7 @@ def endpoint_ids(study: Mapping[str, Any]) -> list[str]:
 def _only_upper(words: str) -> bool:
     """`MR cervical spine` is a spine, and not the one."""
     return bool(re.search(r"cervic|thorac|\bc[\s-]?spine|\bhws\b|\bbws\b", words, re.IGNORECASE)) and not re.search(
-        r"lumb|l[\s-]?spine|\blws\b|whole|total|ganz|entire", words, re.IGNORECASE
+        r"lumb|\bl[\s-]?spine|\blws\b|whole|total|ganz|entire", words, re.IGNORECASE
     )
 
 

@@ -1,0 +1,121 @@
+"""A worker's hands without Celery: every step is called as a task would call it, on both databases."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from gateways.broker import WakeKind
+from gateways.database import Database
+from gateways.facts import Facts
+from gateways.inbox import Inbox
+from gateways.jobs import Jobs
+from gateways.results import Results
+from gateways.settings import Settings
+from gateways.tables import jobs, resources
+from schemas.events import IncomingEvent
+from schemas.fhir.events import events_of
+from workers.assessing import assess_patient
+from workers.bench import Bench
+from workers.events import take_events
+from workers.measuring import measure_study
+from workers.outcomes import run_job
+from workers.publishing import publish_patient
+
+STEPS = {"measure": measure_study, "assess": assess_patient, "publish": publish_patient}
+
+
+class NoBroker:
+    """Takes every wake-up call and forgets it, as a broker may."""
+
+    def send(self, kind: WakeKind, row: int) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+class Hands:
+    """What the worker, the sweeper and a sender would do, one thing after the other."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def push(self, *documents: dict[str, Any], source: str = "engine") -> None:
+        for document in documents:
+            self.bench.inbox.accept(self.events(document, source))
+
+    def events(self, document: dict[str, Any], source: str = "engine") -> list[IncomingEvent]:
+        return events_of(json.dumps(document).encode(), source=source, base=None, several=False).events
+
+    def delete(self, resource_type: str, resource_id: str) -> None:
+        path: dict[str, Any] = {"path_type": resource_type, "path_id": resource_id, "method": "DELETE"}
+        self.bench.inbox.accept(events_of(b"", source="engine", base=None, several=False, **path).events)
+
+    def read_events(self) -> None:
+        take_events(self.bench, 0)
+
+    def work(self) -> None:
+        """Until nothing is due any more; what waits for later stays."""
+        for _ in range(100):
+            self.read_events()
+            due = self.due()
+            if not due:
+                return
+            for row, kind in due:
+                run_job(self.bench, row, STEPS[kind])
+        pytest.fail("work never ends")
+
+    def due(self) -> list[tuple[int, str]]:
+        now = self.bench.now().timestamp()
+        with self.bench.database.read() as connection:
+            wanted = select(jobs).where(jobs.c.state == "due", jobs.c.due_at <= now).order_by(jobs.c.id)
+            rows = connection.execute(wanted)
+            return [(row.id, row.kind) for row in rows]
+
+    def hurry(self) -> None:
+        """Time passes: everything that waits is due."""
+        with self.bench.database.write() as connection:
+            connection.execute(update(jobs).values(due_at=0.0))
+
+    def job(self, kind: str) -> Any:
+        with self.bench.database.read() as connection:
+            return connection.execute(select(jobs).where(jobs.c.kind == kind)).one()
+
+    def kept(self) -> int:
+        with self.bench.database.read() as connection:
+            return len(connection.execute(select(resources.c.event)).all())
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom with its regions, of the person whom tests.records.patient describes."""
+    place = tmp_path_factory.mktemp("studies") / "phantom"
+    size = ["--matrix", "192", "--slices", "7", "--no-distractors"]
+    command = [sys.executable, "-m", "commands", "simulate", "study", *size, "--vbq", "4.1", "--seed", "5"]
+    subprocess.run([*command, "--out", str(place)], check=True, capture_output=True)
+    return place
+
+
+@pytest.fixture
+def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callable[..., Hands]:
+    def make(**given: Any) -> Hands:
+        quick: dict[str, Any] = {"debounce_seconds": 0.0, "data_dir": tmp_path / "data"}
+        bench = Bench.open(Settings(**{**quick, "study_roots": [small_study.parent], **given}))
+        own: dict[str, Any] = {"database": database, "sender": NoBroker()}
+        own |= {"inbox": Inbox(database), "jobs": Jobs(database)}
+        own |= {"facts": Facts(database), "results": Results(database)}
+        return Hands(dataclasses.replace(bench, **own))
+
+    return make
+
+
+@pytest.fixture
+def hands(make_hands: Callable[..., Hands]) -> Hands:
+    return make_hands()

@@ -1,0 +1,50 @@
+"""What an error means for the work."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.errors import EhrUnavailable, Forbidden, PacsUnavailable
+from workers.outcomes import LONGEST_DELAY_SECONDS, PATIENCE, backoff_seconds, verdict
+
+
+def test_what_is_rejected_is_never_tried_again() -> None:
+    found = verdict(Forbidden("outside", code="endpoint-outside-roots"), 1, 5)
+    assert (found.code, found.delay_seconds) == ("endpoint-outside-roots", None)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "delay"), [(1, 1.0), (2, 2.0), (5, 16.0), (19, LONGEST_DELAY_SECONDS), (20, None)]
+)
+def test_a_system_that_is_away_is_waited_for_but_not_for_ever(attempts: int, delay: float | None) -> None:
+    assert verdict(PacsUnavailable("away"), attempts, 5).delay_seconds == delay
+
+
+def test_a_system_that_says_when_is_believed_within_reason() -> None:
+    assert verdict(EhrUnavailable("busy", retry_after_s=40), 1, 5).delay_seconds == 40.0
+    assert verdict(EhrUnavailable("busy", retry_after_s=86400), 1, 5).delay_seconds == LONGEST_DELAY_SECONDS
+
+
+def test_a_defect_names_its_place_and_not_its_words() -> None:
+    try:
+        int("CANARY")
+    except ValueError as error:
+        found = verdict(error, 1, 5)
+        last = verdict(error, 5, 5)
+    assert found.code == "defect"
+    assert "test_outcomes.py" in found.text
+    assert "CANARY" not in found.text
+    assert found.delay_seconds == 1.0
+    assert last.delay_seconds is None
+
+
+@given(st.integers(1, 10_000))
+def test_delays_grow_and_are_bounded(attempts: int) -> None:
+    assert 1.0 <= backoff_seconds(attempts) <= backoff_seconds(attempts + 1) <= LONGEST_DELAY_SECONDS
+
+
+@given(st.integers(1, 1000), st.integers(1, 20))
+def test_attempts_are_bounded_whatever_fails(attempts: int, most: int) -> None:
+    for error in (PacsUnavailable("away"), RuntimeError("x")):
+        if attempts >= PATIENCE * most:
+            assert verdict(error, attempts, most).delay_seconds is None
