@@ -35,8 +35,10 @@ def paint_body(canvas: Canvas, body: Vertebra) -> None:
     canvas.lay(window, inner, marrow, factor=body.marrow)
     if not body.sacral:
         back = a - np.float32(body.depth_mm / 2)
-        narrowing = np.float32(0.7) + np.maximum(back + 10, 0) * np.float32(0.14)
-        vein = rounded(np.abs(h) - narrowing, np.abs(back + 4) - 5, np.abs(x) - 4, rounding=0.0)
+        deep = 0.12 * body.depth_mm  # half of how far it reaches in; readers' ovals lie ahead of it
+        narrowing = np.float32(0.7) + np.maximum(back + np.float32(2 * deep), 0) * np.float32(0.14)
+        length = np.abs(back + np.float32(deep - 1)) - np.float32(deep + 1)
+        vein = rounded(np.abs(h) - narrowing, length, np.abs(x) - 4, rounding=0.0)
         canvas.lay(window, np.maximum(vein, inner - 1), Tissue.VEIN, share=0.8, factor=body.marrow)
     if body.fracture is not None and body.fracture.acute:
         edge = h - np.float32(body.height_mm * (0.5 - 0.6 * body.fracture.loss - 0.25))
