@@ -4,6 +4,7 @@ import csv
 import datetime as dt
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -16,6 +17,17 @@ from vbq.cohort.survival.risksets import Ties
 from vbq.risk import artefact as artefact_file
 
 
+def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """A click callback that holds an option against a pattern."""
+
+    def check(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise click.BadParameter(f"must look like {pattern}", param=parameter)
+        return value
+
+    return check
+
+
 @click.command()
 @click.argument("file", type=existing_file)
 @click.option("--time", required=True, help="Column of follow-up times (years, for a model that is to be served).")
@@ -26,8 +38,8 @@ from vbq.risk import artefact as artefact_file
 @click.option("--ridge", type=click.FloatRange(min=0), default=0.0, help="Penalty on squared coefficients per SD.")
 @click.option("--exact-times", is_flag=True, help="The times are those of the events, though they look like visits.")
 @click.option("--horizon", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Years.")
-@click.option("--id", "model_id", help="Identifier of the model (default: from the file's name and the kind).")
-@click.option("--version", default="1.0.0", show_default=True)
+@click.option("--id", "model_id", callback=spelled(r"[a-z0-9][a-z0-9._-]{1,63}"), help="Default: from the file's name.")
+@click.option("--version", default="1.0.0", show_default=True, callback=spelled(r"\d+\.\d+\.\d+"))
 @click.option("--title")
 @click.option("--outcome", help="What the event is, for people.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which the model may be served.")

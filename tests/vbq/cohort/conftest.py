@@ -1,6 +1,7 @@
 """R's answers, read from tests/golden/reference_r, and small made-up cohorts."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,3 +51,21 @@ def reference() -> Reference:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20250101)
+
+
+@pytest.fixture
+def visits() -> Callable[..., bytes]:
+    """A CSV of made-up women whose event is known at a visit after five years only."""
+
+    def make(n: int = 300, seed: int = 3) -> bytes:
+        rng = np.random.default_rng(seed)
+        vbq, t = rng.multivariate_normal([4.26, -2.48], [[0.53, -0.46], [-0.46, 2.56]], n).T
+        follow_up = 5 + rng.gamma(0.9, 1.6, n)
+        rate = 0.07 * np.exp(0.73 * (vbq - 4.26) - 0.51 * (t + 2.48))
+        event = rng.exponential(1 / rate) < follow_up
+        age = rng.normal(67, 9, n)
+        rows = zip(age, vbq, t, event.astype(int), follow_up, strict=True)
+        lines = [f"P{i},{a:.0f},{v:.2f},{s:.1f},{e},{f:.2f}" for i, (a, v, s, e, f) in enumerate(rows)]
+        return "\n".join(["id,age,vbq,t_score,event,follow_up", *lines]).encode()
+
+    return make

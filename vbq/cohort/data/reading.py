@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from vbq.cohort.arrays import Bools, Ints
 from vbq.cohort.data.table import Decimal, Table
 from vbq.cohort.errors import UnusableCohort
 
@@ -111,29 +112,40 @@ def read_csv(data: bytes, source: str, decimal: Decimal) -> Table:
         raise UnusableCohort(
             f"{source}, line {line}: {found} cells where the header names {len(names)} columns{more}; {hint}"
         )
+    lines = line_numbers(data, table.num_rows)
+    filled = rows_with_text(table)
+    if not filled.all():
+        table, lines = table.filter(pa.array(filled)), lines[filled]
     if table.num_rows == 0:
         raise UnusableCohort(f"{source} has a header and no rows")
-    lines = line_numbers(data, table.num_rows, {line for line, _, _ in ragged})
     return Table(source, table, lines, decimal)
 
 
-def line_numbers(data: bytes, rows: int, skipped: set[int]) -> "np.ndarray[Any, np.dtype[np.int64]]":
-    """The line of each row, given the numbers of the blank lines; exact unless cells hold line breaks."""
-    total = rows + len(skipped)
-    numbers = np.arange(2, total + 2, dtype=np.int64)
-    if skipped:
-        numbers = numbers[~np.isin(numbers, list(skipped))]
-    if b'"' in data and data.count(b"\n") > total + 2:
+def rows_with_text(table: Any) -> Bools:
+    """Which rows hold anything; blank lines come as rows of empty cells."""
+    import pyarrow.compute as pc
+
+    filled = np.zeros(table.num_rows, dtype=np.bool_)
+    for column in table.columns:
+        filled |= pc.not_equal(column, "").to_numpy(zero_copy_only=False)
+        if filled.all():
+            break
+    return filled
+
+
+def line_numbers(data: bytes, rows: int) -> Ints:
+    """The line at which each of the rows below the header begins, blank lines counted as rows."""
+    lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    if lines != rows + 1 and b'"' in data:  # cells hold line breaks: a slower look
         starts = []
         reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
         before = 0
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                starts.append(before + 1)
+        for _ in reader:
+            starts.append(before + 1)
             before = reader.line_num
         if len(starts) == rows + 1:
             return np.array(starts[1:], dtype=np.int64)
-    return numbers[:rows]
+    return np.arange(2, rows + 2, dtype=np.int64)
 
 
 def read_parquet(data: bytes, source: str) -> Table:

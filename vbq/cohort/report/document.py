@@ -13,6 +13,7 @@ BLOCKS = {
     "adjusted": "Adjusted for age, weight, creatinine clearance and ALP",
     "mutual": "VBQ and T-score together",
 }
+PRINTED_UNITS = {"1": "", "{T-score}": "", "a": "years", "umol/L": "µmol/L"}
 MARKERS = {"vbq": "VBQ score, per point", "t_score": "DXA T-score, per unit", "history_vf": "History of VF"}
 
 
@@ -139,7 +140,7 @@ def html_of(a: Analysis, template: str, made: str) -> str:
     table1 = [
         {
             "label": row.label,
-            "unit": row.unit if row.unit not in {"1", "{T-score}", ""} else "",
+            "unit": PRINTED_UNITS.get(row.unit, row.unit),
             "total": cell(row, row.total),
             "event": cell(row, row.event),
             "no_event": cell(row, row.no_event),

@@ -80,7 +80,7 @@ def roc_plot(a: Analysis) -> str:
         points = list(zip(x, y, strict=True))
         figure.line(points, colour, name=f"{ROC_TITLES[name]} {curve.area.auc:.2f}")
         figure.dots([(1 - curve.specificity, curve.sensitivity)], colour)
-    return figure.render(legend_at_bottom=True)
+    return figure.render("lower right")
 
 
 def survival_plot(a: Analysis, title: str) -> str:
@@ -98,7 +98,7 @@ def survival_plot(a: Analysis, title: str) -> str:
             figure.band(list(zip(times, low, strict=True)), list(zip(times, high, strict=True)), colour)
         points = list(zip(times, [1.0, *curve.survival[keep].tolist()], strict=True))
         figure.steps(points, colour, name="" if len(rows) == 1 else group)
-    return figure.render()
+    return figure.render("lower left")
 
 
 def level_bars(levels: dict[str, int]) -> str:

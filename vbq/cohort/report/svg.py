@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from math import floor, log10
+from typing import Literal
 
 WIDTH, HEIGHT = 460.0, 340.0
 LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 28.0, 46.0
 COLOURS = ("#1f4e79", "#b5482e", "#3b7d3a", "#7a5195", "#6b6b6b", "#c08a00")
 
+Corner = Literal["upper right", "lower right", "lower left"]
 Points = Sequence[tuple[float, float]]
 
 
@@ -96,8 +98,8 @@ class Figure:
             )
         return self
 
-    def render(self, *, legend_at_bottom: bool = False) -> str:
-        """The SVG element; the legend stands in the upper or lower right corner."""
+    def render(self, legend: Corner = "upper right") -> str:
+        """The SVG element, its legend in one corner."""
         bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
         out = [
             opening(WIDTH, HEIGHT, self.title),
@@ -121,8 +123,10 @@ class Figure:
             f"{escape(self.y_label)}</text>"
         )
         out += self.parts
+        left = LEFT + 10 if legend == "lower left" else right - 190
+        top = TOP + 10 if legend == "upper right" else bottom - 10 - 15 * (len(self.legend) - 1)
         for row, (name, colour) in enumerate(self.legend):
-            y = bottom - 10 - 15 * (len(self.legend) - 1 - row) if legend_at_bottom else TOP + 10 + 15 * row
-            out.append(f'<rect x="{right - 190:g}" y="{y - 8:g}" width="12" height="4" fill="{colour}"/>')
-            out.append(f'<text x="{right - 173:g}" y="{y:g}">{escape(name)}</text>')
+            y = top + 15 * row
+            out.append(f'<rect x="{left:g}" y="{y - 8:g}" width="12" height="4" fill="{colour}"/>')
+            out.append(f'<text x="{left + 17:g}" y="{y:g}">{escape(name)}</text>')
         return "\n".join([*out, "</svg>"])
