@@ -15,7 +15,7 @@ _Item = tuple[int, NDArray[np.float16], Targets]
 
 
 def _draw_forever(first_seed: int, out: "Queue[_Item]") -> None:
-    os.nice(2)
+    os.nice(4)  # behind the training, which then rather shows a slice twice than waits
     parent = multiprocessing.parent_process()
     seed = first_seed
     while True:

@@ -125,6 +125,7 @@ def _stack_bodies(rng: np.random.Generator, start: Points, scale: float, transit
     """Bodies from S1 upward, each with the height of the disc above it."""
     lordosis = rng.uniform(0.2, 1.35)
     tilt = _TILT * lordosis + rng.uniform(-9, 9) + np.cumsum(rng.normal(0, 1.4, LEVELS)) + rng.normal(0, 1.2, LEVELS)
+    tilt[:3] += rng.uniform(-1, 1, 3) * [12, 10, 5]  # the lumbosacral angle varies most
     tilt[5:] -= np.arange(6) * rng.uniform(-2.5, 1.0) * (rng.random() < 0.3)  # thoracolumbar kyphosis
     height = _HEIGHT * scale * (1 + rng.normal(0, 0.035, LEVELS))
     depth = _DEPTH * scale * rng.uniform(0.9, 1.12) * (1 + rng.normal(0, 0.03, LEVELS))
@@ -194,7 +195,7 @@ def draw_spine(rng: np.random.Generator, start: Points) -> Spine:
     bodies = [body for body, _ in stacked]
     first = bodies[S1]
     sacral_disc = (
-        rng.uniform(4, 8) if transitional == "lumbarised" else rng.choice([0.0, rng.uniform(0.8, 3.2)], p=[0.25, 0.75])
+        rng.uniform(4, 8) if transitional == "lumbarised" else rng.choice([0.0, rng.uniform(0.8, 4.2)], p=[0.2, 0.8])
     )
     tilt = float(np.arctan2(-first.posterior[1], first.posterior[0]))
     sacral = _sacral_segments(rng, first, tilt, float(sacral_disc))
