@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
 def running(root: Path) -> Iterator[Archive]:
     """The archive, listening until the block ends."""
     archive = Archive(root)
-    thread = Thread(target=archive.serve_forever, daemon=True)
+    thread = Thread(target=archive.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield archive
