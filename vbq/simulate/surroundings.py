@@ -102,7 +102,7 @@ def paint_surroundings(canvas: Canvas, profile: Profile, trunk: Surroundings) ->
     canvas.lay(window, fascia, Tissue.LIGAMENT)
     canvas.lay(window, fascia + np.float32(1.2), Tissue.DEEP_FAT, factor=0.8)
     for organ in trunk.organs:
-        _paint_organ(canvas, organ)
+        _paint_organ(canvas, organ, trunk)
     _paint_great_vessels(canvas, profile, trunk)
     muscle = np.maximum(
         fascia + np.float32(1.2), rear + 2 + np.float32(0.02) * np.square(np.maximum(np.abs(x) - 30, 0)) - y
@@ -113,12 +113,15 @@ def paint_surroundings(canvas: Canvas, profile: Profile, trunk: Surroundings) ->
         _paint_psoas(canvas, profile)
 
 
-def _paint_organ(canvas: Canvas, organ: Organ) -> None:
+def _paint_organ(canvas: Canvas, organ: Organ, trunk: Surroundings) -> None:
+    """A wall with its contents; what would reach into the fat of the belly is cut off."""
     window = canvas.plane.around(organ.place, organ.half_mm)
     if window is not None:
         points = window.points
         axes = zip((points.x, points.y, points.z), organ.place, organ.half_mm, strict=True)
         body = ellipsoid(*((coordinate - np.float32(middle), half) for coordinate, middle, half in axes))
+        belly = Profile.read(trunk.belly, points.z) + np.square(points.x) * np.float32(0.0048)
+        body = np.maximum(body, belly + np.float32(trunk.belly_fat_mm + 2) - points.y)
         canvas.lay(window, body, Tissue.VISCERA, share=organ.share, factor=1.2)
         canvas.lay(window, body + np.float32(2.2), organ.tissue, share=organ.share)
 
