@@ -22,6 +22,7 @@ MIGRATION_LOCK = 0x56425143  # "VBQC": the PostgreSQL advisory lock that migrati
 BUSY_SECONDS = 10.0
 
 Rows = list[tuple[Any, ...]]
+Transaction = Connection  # what a caller above holds open and hands back to the gateways
 
 
 class Database:

@@ -132,6 +132,16 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     made.close()
 
 
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small phantom with its regions, of the person whom tests.records.patient describes."""
+    place = tmp_path_factory.mktemp("studies") / "phantom"
+    size = ["--matrix", "192", "--slices", "7", "--no-distractors"]
+    command = [sys.executable, "-m", "commands", "simulate", "study", *size, "--vbq", "4.1", "--seed", "5"]
+    subprocess.run([*command, "--out", str(place)], check=True, capture_output=True)
+    return place
+
+
 @dataclass
 class Stack:
     """`vbq up` in a session of its own."""

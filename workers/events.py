@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection
-
+from gateways.database import Transaction
 from gateways.facts import StoredResource, instant
 from gateways.inbox import ClaimedEvent
 from schemas.errors import Rejected, StoreUnavailable, Superseded
@@ -117,7 +116,7 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
 
 
 def _follow(
-    bench: Bench, connection: Connection, one: Read, new: StoredResource, old: StoredResource | None
+    bench: Bench, connection: Transaction, one: Read, new: StoredResource, old: StoredResource | None
 ) -> list[int]:
     """Ask for the work that `new`, which replaced `old`, makes necessary."""
     wakes: list[int] = []
@@ -148,7 +147,7 @@ def _follow(
     return wakes
 
 
-def _studies_at(bench: Bench, connection: Connection, endpoint: StoredResource) -> list[int]:
+def _studies_at(bench: Bench, connection: Transaction, endpoint: StoredResource) -> list[int]:
     """Studies that wait for this Endpoint, or gave up on it, get another look."""
     found = []
     for subject in bench.jobs.unfinished(connection, "measure"):

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,16 +89,6 @@ class Hands:
     def kept(self) -> int:
         with self.bench.database.read() as connection:
             return len(connection.execute(select(resources.c.event)).all())
-
-
-@pytest.fixture(scope="session")
-def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small phantom with its regions, of the person whom tests.records.patient describes."""
-    place = tmp_path_factory.mktemp("studies") / "phantom"
-    size = ["--matrix", "192", "--slices", "7", "--no-distractors"]
-    command = [sys.executable, "-m", "commands", "simulate", "study", *size, "--vbq", "4.1", "--seed", "5"]
-    subprocess.run([*command, "--out", str(place)], check=True, capture_output=True)
-    return place
 
 
 @pytest.fixture

@@ -1,0 +1,138 @@
+"""`vbq up` for real, and what happens when its parts are killed: nothing accepted is ever lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import records
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+CANARY = "Canary-Quetzal"
+
+
+def reach(small_study: Path, patient_id: str) -> dict[str, Any]:
+    """Everything of one patient, in a Bundle."""
+    study = records.imaging_study(patient_id, address=records.file_url(small_study))
+    person = records.patient(patient_id, name=[{"family": CANARY}])
+    return records.bundle(person, study, records.t_score(patient_id))
+
+
+def prepare(stack: Any, small_study: Path) -> None:
+    stack.environment["VBQ_STUDY_ROOTS"] = json.dumps([str(small_study.parent)])
+
+
+def risk(stack: Any, patient_id: str) -> list[dict[str, Any]]:
+    status, found = stack.call("GET", f"/fhir/RiskAssessment?patient=Patient/{patient_id}")
+    assert status == 200
+    return [row["resource"] for row in found.get("entry", [])]
+
+
+def final(stack: Any, patient_id: str) -> dict[str, Any] | None:
+    return next((row for row in risk(stack, patient_id) if row["status"] == "final"), None)
+
+
+def until(probe: Any, seconds: float) -> Any:
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        if found := probe():
+            return found
+        time.sleep(0.05)
+    pytest.fail(f"did not happen within {seconds} s")
+
+
+def vbq(stack: Any, *arguments: str) -> Any:
+    environment = {**os.environ, "VBQ_DATA_DIR": str(stack.data_dir)}
+    done = subprocess.run(
+        [sys.executable, "-m", "commands", *arguments], env=environment, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+def test_one_life_of_a_stack(own_stack: Any, small_study: Path) -> None:
+    """One stack for all that needs no fault of its own: starting it costs seconds."""
+    stack = own_stack
+    prepare(stack, small_study)
+    stack.start()
+
+    # an event becomes a risk, once, and a repeat changes nothing
+    status, _ = stack.call("POST", "/events", reach(small_study, "a"))
+    assert status == 202
+    found = until(lambda: final(stack, "a"), 30)
+    assert found["prediction"][0]["probabilityDecimal"] > 0
+    status, _ = stack.call("POST", "/events", reach(small_study, "a"))
+    assert status == 200
+    assert vbq(stack, "events", "stats", "--json") | {"oldest_pending_seconds": 0} == {
+        "accepted": 3,
+        "done": 3,
+        "dead": 0,
+        "pending": 0,
+        "oldest_pending_seconds": 0,
+        "jobs_pending": 0,
+        "jobs_dead": 0,
+    }
+
+    # a second instance on the same directory, or on the same port, is refused in words
+    for directory, words in ((stack.data_dir, "another `vbq up`"), (stack.data_dir.parent / "other", "cannot be had")):
+        environment = {**os.environ, "VBQ_DATA_DIR": str(directory), "VBQ_PORT": str(stack.port)}
+        second = subprocess.run(
+            [sys.executable, "-m", "commands", "up"], env=environment, capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert words in second.stderr
+
+    # Redis dies with everything in it while events come in: seconds are lost, nothing else
+    for pid in stack.children("redis-server"):
+        os.kill(pid, signal.SIGKILL)
+    status, _ = stack.call("POST", "/events", reach(small_study, "b"))
+    assert status == 202, "an event is accepted without a broker"
+    until(lambda: final(stack, "b"), 60)
+
+    # the sweeper dies
+    for pid in stack.children("workers sweep"):
+        os.kill(pid, signal.SIGKILL)
+    stack.call("POST", "/events", reach(small_study, "c"))
+    until(lambda: final(stack, "c"), 60)
+
+    # the workers die, parent and children, in the middle of the work
+    for name in ("d", "e", "f"):
+        stack.call("POST", "/events", reach(small_study, name))
+    for pid in stack.children("workers work"):
+        os.kill(pid, signal.SIGKILL)
+    for name in ("d", "e", "f"):
+        until(lambda name=name: final(stack, name), 90)
+        assert len([row for row in risk(stack, name) if row["status"] == "final"]) == 1, "each effect exactly once"
+
+    # a stop in the middle of the work: what was accepted is finished after the next start
+    for name in ("g", "h"):
+        stack.call("POST", "/events", reach(small_study, name))
+    assert stack.stop(signal.SIGTERM) == 0
+    stack.start()
+    for name in ("g", "h"):
+        until(lambda name=name: final(stack, name), 60)
+    left = vbq(stack, "events", "stats", "--json")
+    assert (left["accepted"], left["done"], left["dead"]) == (24, 24, 0)
+
+    # nothing about a patient in the logs
+    assert CANARY not in stack.log
+    assert "1959-12-04" not in stack.log
+
+    # kill -9 of the supervisor leaves nobody behind on its port
+    everybody = stack.children("")
+    stack.kill()
+    until(lambda: not [pid for pid in everybody if Path(f"/proc/{pid}/cmdline").exists() and _lives(pid)], 60)
+    stack.start()
+    assert final(stack, "a") is not None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
