@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 from flask import request
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
 
 from schemas.errors import NotAcceptable
 
@@ -24,7 +24,13 @@ def body_of_request() -> bytes:
         raise UnsupportedMediaType
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType
-    return request.get_data(cache=False)
+    body = request.get_data(cache=False)
+    stated_length, most = request.content_length, request.max_content_length
+    if stated_length is None and most is not None and len(body) >= most:
+        raise RequestEntityTooLarge  # a chunked body is cut at the limit without a word
+    if stated_length is not None and len(body) != stated_length:
+        raise BadRequest("the body ended before its Content-Length")
+    return body
 
 
 def json_object(body: bytes, max_depth: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from gateways.results import Results
 from gateways.settings import Settings
 from schemas.errors import NotAcceptable as WrongReference
 from schemas.fhir.capability import SEARCHES, capability_statement
-from schemas.fhir.reference import base_of, patient_key
+from schemas.fhir.reference import ID, base_of, patient_key
 from services.answers import fhir_json
 from services.auth import Caller, Gate
 
@@ -47,7 +47,7 @@ class FhirRead:
         """One resource. 404 also where it is of another FHIR server's patient than the caller may see."""
         caller = self._gate.reader(request)
         check_format()
-        body = self._results.resource(type_, id_)
+        body = self._results.resource(type_, id_) if ID.fullmatch(id_) else None
         if body is None or not self._may_see(caller, body):
             raise NotFound("there is no such resource")
         return fhir_json(body)
@@ -119,6 +119,10 @@ def check_parameters(type_: str) -> None:
         raise BadRequest(f"the search parameters here are {', '.join(known)}")
     if any(len(values) > 1 for values in request.args.listvalues()):
         raise BadRequest("each search parameter may be given once")
+    if "patient" in request.args and "subject" in request.args:
+        raise BadRequest("patient and subject are the same parameter; give one of them")
+    if any(not value.isprintable() for value in request.args.values()):
+        raise BadRequest("a search parameter holds a character that cannot be printed")
 
 
 def parameters_of(type_: str) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ class Hooks:
             CardFeedback(row.card, row.outcome, row.outcome_timestamp, as_sent(row))
             for row in read_feedback(self._document()).feedback
         ]
+        if not all(row.card.isprintable() for row in entries):
+            raise BadRequest("request.feedback: a card's uuid holds a character that cannot be printed")
         self._feedback.store(name, caller.name, entries)
         return plain_json({})
 

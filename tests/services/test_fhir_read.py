@@ -96,6 +96,8 @@ def test_an_empty_search_is_an_empty_bundle(client: FlaskClient, sender: dict[st
         ("_count=-1", 400),
         ("patient=p1&patient=p2", 400),
         ("patient=Practitioner/d1", 400),
+        ("patient=p1&subject=p1", 400),
+        ("identifier=%00", 400),
         ("_format=xml", 406),
         ("_format=json", 200),
         ("_count=0", 200),
@@ -110,7 +112,9 @@ def test_a_question_that_is_not_understood_is_refused_and_not_answered_too_widel
     assert response.get_json()["resourceType"] == ("Bundle" if status == 200 else "OperationOutcome")
 
 
-@pytest.mark.parametrize("path", ["/fhir/RiskAssessment/nothing", "/fhir/Patient/p1", "/fhir/Patient", "/fhir"])
+@pytest.mark.parametrize(
+    "path", ["/fhir/RiskAssessment/nothing", "/fhir/RiskAssessment/%00", "/fhir/Patient/p1", "/fhir/Patient", "/fhir"]
+)
 def test_what_is_not_there_is_404(client: FlaskClient, sender: dict[str, str], path: str) -> None:
     assert client.get(path, headers=sender).status_code == 404
 

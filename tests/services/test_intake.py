@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
+from werkzeug.test import EnvironBuilder, TestResponse, run_wsgi_app
 
 from schemas.errors import StoreUnavailable
 from schemas.fhir.full import validate
@@ -222,6 +223,26 @@ def test_a_large_body_is_refused_before_it_is_read(make_app: Callable[..., Flask
     response = client.post("/events", data=b" " * 4096, headers=sender)
     assert response.status_code == 413
     assert "VBQ_MAX_BODY_BYTES" in response.get_json()["issue"][0]["diagnostics"]
+
+
+def environ_of(body: bytes, **more: Any) -> dict[str, Any]:
+    """What granian hands over for a POST: a stream that ends where the body ends."""
+    builder = EnvironBuilder(path="/events", method="POST", content_type="application/json")
+    environ = {**builder.get_environ(), "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True, **more}
+    return {name: value for name, value in environ.items() if value is not None}
+
+
+def test_a_chunked_body_is_bounded_too(make_app: Callable[..., Flask]) -> None:
+    app = make_app(dev_open=True, max_body_bytes=2048)
+    patient = json.dumps(PATIENT).encode()
+    answers = [run_wsgi_app(app, environ_of(body, CONTENT_LENGTH=None))[1] for body in (patient, patient + b" " * 4096)]
+    assert answers == ["202 ACCEPTED", "413 REQUEST ENTITY TOO LARGE"]
+
+
+def test_a_body_that_ends_too_early_is_refused(make_app: Callable[..., Flask]) -> None:
+    app = make_app(dev_open=True)
+    whole = json.dumps(PATIENT).encode() + b" " * 10
+    assert run_wsgi_app(app, environ_of(whole[:-5], CONTENT_LENGTH=str(len(whole))))[1] == "400 BAD REQUEST"
 
 
 def test_when_nothing_can_be_written_the_sender_hears_503_and_when_to_come_back(
