@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_opening, distance_transform_edt, label
 
+from training.drawn import drawn_table
 from vbq.imaging.network import VERTEBRAL_BODY, WEIGHTS, Network, load_network
 
 _MARGIN_MM = 3.0
@@ -146,12 +147,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--t1", nargs="*", default=["vb1-10"])
     parser.add_argument("--with-s1", nargs="*", default=["vb1-10", "vb1-11", "vb1-16"])
+    parser.add_argument("--drawn", type=int, default=0, help="also measure on this many drawn slices")
     parser.add_argument("--reach-mm", type=float, default=5.0)
     parser.add_argument(
         "--out", type=Path, help="a Markdown file whose part below the line '<!-- table -->' is replaced"
     )
     a = parser.parse_args(arguments)
-    text = report(load_network(a.weights), a.volumes, a.t1, a.with_s1, a.reach_mm)
+    network = load_network(a.weights)
+    text = report(network, a.volumes, a.t1, a.with_s1, a.reach_mm)
+    if a.drawn:
+        text += "\n\n" + drawn_table(network, a.drawn)
     print(text)
     if a.out:
         before = a.out.read_text().split("<!-- table -->")[0] if a.out.exists() else "# Evaluation\n\n"

@@ -3,8 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from training.drawn import drawn_table
 from training.evaluate import components, judge, table
-from vbq.imaging.network import SACRUM, VERTEBRAL_BODY
+from vbq.imaging.network import CLASSES, SACRUM, VERTEBRAL_BODY, Network
 
 PIXEL = (1.0, 1.0)
 
@@ -67,3 +68,14 @@ def test_a_row_of_the_table_states_the_share_found() -> None:
     row = table("T1", [judge(image, truth, labels, pixel=PIXEL, has_s1=True)])
     assert "2 of 3 (66.7 %)" in row
     assert "0 of 1" in row
+
+
+def test_a_blank_answer_scores_nothing_on_drawn_slices() -> None:
+    def blank(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer = np.zeros((1, len(CLASSES), *image.shape[2:]), dtype=np.float32)
+        answer[:, 0] = 1
+        return answer
+
+    lines = drawn_table(Network(blank), 4).splitlines()
+    assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
+    assert all("0.000" in line and "1.000" not in line for line in lines[2:])
