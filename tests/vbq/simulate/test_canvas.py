@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vbq.simulate.canvas import Canvas, box, coverage, ellipsoid
-from vbq.simulate.plane import Plane
+from vbq.simulate.plane import Image, Plane
 from vbq.simulate.texture import FLAT
 from vbq.simulate.tissue import Tissue, marrow_alone, only, t1_contrast, without_marrow
 
@@ -14,7 +14,7 @@ SPACING = 0.5
 PLANE = Plane((0.0, -32.0, 32.0), (0.0, 1.0, 0.0), (0.0, 0.0, -1.0), (SPACING, SPACING), (129, 129))
 
 
-def area_of(share: np.ndarray) -> float:  # type: ignore[type-arg] # any float array
+def area_of(share: Image) -> float:
     return float(share.sum() * SPACING**2)
 
 

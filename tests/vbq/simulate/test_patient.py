@@ -83,7 +83,8 @@ def test_every_code_that_is_written_is_in_the_code_table() -> None:
 def test_american_units_say_the_same(seed: int) -> None:
     si, us = (draw_values(seed, ANCHOR, given={}, without=(), units=units) for units in ("si", "us"))
     for one, other in zip(si, us, strict=True):
-        factor = QUANTITIES[one.name].us[2] if QUANTITIES[one.name].us else 1.0  # type: ignore[index] # checked
+        american = QUANTITIES[one.name].us
+        factor = american[2] if american else 1.0
         assert one.date == other.date
         assert other.value == pytest.approx(one.value * factor, rel=0.02)
 
