@@ -1,4 +1,7 @@
-"""Public keys of CDS clients: JWKS files, read again when they change on disk (keys rotate without a restart)."""
+"""Public keys of CDS clients: JWKS files, read again when they change on disk (keys rotate without a restart).
+
+Keys behind an address: gateways/remote_keys.py.
+"""
 
 import contextlib
 import json
@@ -33,31 +36,38 @@ class PublicKey(NamedTuple):
 
 
 def read_jwks(path: Path) -> Mapping[str, PublicKey]:
-    """The RSA and EC public keys of the JWKS at `path`, by `kid`.
-
-    Raises NotConfigured where the file cannot be read, is not a JWKS, holds a private or symmetric key, or names no
-    usable key. Keys for encryption and of other types are passed over.
+    """The RSA and EC public keys of the JWKS at `path`, by `kid`. Raises NotConfigured where it cannot be read, and
+    as `parse_jwks` does.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise NotConfigured(f"jwks_file cannot be read: {error.strerror}; check the path") from error
+    return parse_jwks(raw, "jwks_file")
+
+
+def parse_jwks(raw: bytes, name: str) -> Mapping[str, PublicKey]:
+    """The RSA and EC public keys in `raw`, by `kid`; `name` says in errors which setting led here.
+
+    Raises NotConfigured where it is not a JWKS, holds a private or symmetric key, or names no usable key. Keys for
+    encryption and of other types are passed over.
+    """
     if len(raw) > MAX_JWKS_BYTES:
-        raise NotConfigured(f"jwks_file is larger than {MAX_JWKS_BYTES} bytes; is it a JWKS?")
+        raise NotConfigured(f"{name} is larger than {MAX_JWKS_BYTES} bytes; is it a JWKS?")
     try:
         rows = json.loads(raw)["keys"]
-        keys = {row["kid"]: parse_jwk(row) for row in rows if is_for_signatures(row)}
-    except (ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
-        raise NotConfigured("jwks_file is not a JWKS of RSA and EC keys, each with a kid; correct it") from error
+        keys = {row["kid"]: parse_jwk(row) for row in rows if is_for_signatures(row, name)}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, jwt.PyJWTError) as error:
+        raise NotConfigured(f"{name} is not a JWKS of RSA and EC keys, each with a kid; correct it") from error
     if not keys:
-        raise NotConfigured("jwks_file holds no RSA or EC public key for signatures; no token could be checked with it")
+        raise NotConfigured(f"{name} holds no RSA or EC public key for signatures; no token could be checked with it")
     return keys
 
 
-def is_for_signatures(row: Mapping[str, Any]) -> bool:
+def is_for_signatures(row: Mapping[str, Any], name: str = "jwks_file") -> bool:
     """Whether the JWK `row` is an asymmetric key that is not kept for encryption."""
     if row["kty"] == "oct" or "d" in row:
-        raise NotConfigured("jwks_file holds a private or symmetric key; it must hold public keys only")
+        raise NotConfigured(f"{name} holds a private or symmetric key; it must hold public keys only")
     return row["kty"] in {"RSA", "EC"} and row.get("use", "sig") == "sig"
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -11,26 +12,38 @@ from schemas.record import Record
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]*)?$")]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 JwsAlgorithm = Literal["ES384", "RS384", "ES256", "RS256"]
+Language = Literal["en", "de", "fr", "es", "zh"]
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class CdsClient(Record):
     """An EHR that may call the CDS Hooks services: whose tokens count and which FHIR servers it may name."""
 
     name: str
-    issuer: str
-    jwks_file: Path | None = None
-    jwks_url: Origin | None = None
+    issuer: str = Field(description="`iss` of its tokens, exactly")
+    jwks_file: Path | None = Field(default=None, description="its public keys, out of band; read again when changed")
+    jwks_url: Origin | None = Field(default=None, description="its public keys, fetched and kept; https off loopback")
     jku_origins: list[Origin] = Field(
-        default_factory=list, description="`jku` in a token's header counts only from these"
+        default_factory=list,
+        description="`jku` in a token's header counts only from these: an origin, or one whole address",
     )
     algorithms: list[JwsAlgorithm] = Field(default=["ES384", "RS384"], min_length=1)
-    tenant: str | None = None
-    fhir_base_urls: list[Origin] = Field(default_factory=list)
+    tenant: str | None = Field(default=None, description="`tenant` of its tokens; none: any")
+    fhir_base_urls: list[Origin] = Field(
+        default_factory=list, description="FHIR servers that it may name; fhirAuthorization is sent to these alone"
+    )
+    language: Language | None = Field(
+        default=None, description="of its cards; none: Accept-Language, else the card policy's"
+    )
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
         if not (self.jwks_file or self.jwks_url or self.jku_origins):
             raise ValueError("needs jwks_file, jwks_url or jku_origins: without keys no token can be checked")
+        for url in (*([self.jwks_url] if self.jwks_url else []), *self.jku_origins):
+            parts = urlsplit(url)
+            if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+                raise ValueError("jwks_url and jku_origins must be https: keys fetched in the clear prove nothing")
         return self
 
 
@@ -91,6 +104,20 @@ class MergePolicy(Record):
     assumed_postmenopausal_age: int = Field(default=55, ge=40, le=80, description="years; used where no code says it")
 
 
+class Cds(Record):
+    """How the CDS Hooks services behave. What they say and when: the card policy (docs/cds-hooks.md)."""
+
+    discovery: Literal["protected", "open"] = Field(
+        default="protected", description="open: GET /cds-services needs no token"
+    )
+    policy_file: Path | None = Field(default=None, description="the site's reviewed card policy; none: the shipped one")
+    budget_ms: int = Field(default=450, ge=50, le=10_000, description="time for one call, fetching included")
+    fetch_ms: int = Field(default=300, ge=20, le=10_000, description="the part of it that fetching prefetch may take")
+    keep_prefetch: bool = Field(
+        default=True, description="prefetched facts that changed the answer enter the inbox as events"
+    )
+
+
 class Config(Record):
     """The whole file. Every part has a default that is safe: nobody is let in, nothing is sent anywhere."""
 
@@ -100,6 +127,7 @@ class Config(Record):
     pacs: list[Pacs] = Field(default_factory=list)
     study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
     merge: MergePolicy = MergePolicy()
+    cds: Cds = Cds()
     model_keys: list[TrustedKey] = Field(
         default_factory=list, description="keys whose signed models count, beside the shipped model's own"
     )

@@ -13,6 +13,7 @@ from flask import Request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 
+from gateways.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings
 from schemas.config import Config, Sender
 from services.senders import Senders
@@ -58,7 +59,8 @@ class Gate:
         self.clients = tuple(config.cds_clients)
         self._open = settings.dev_open
         self._senders = Senders(config.senders, environ)
-        self._tokens = Tokens(config.cds_clients)
+        self._tokens = Tokens(config.cds_clients, SharedSeenTokens(settings))
+        self._discovery_open = config.cds.discovery == "open"
         self._audiences = audiences(settings)
         self._hosts = LOOPBACK | {urlsplit(settings.base_url).hostname}
         if self._open:
@@ -95,6 +97,10 @@ class Gate:
         except TokenRefused as error:
             raise refused(f"the token was refused: {error.why}") from error
         return Caller(client.name, "cds-client", tuple(base.rstrip("/") for base in client.fhir_base_urls))
+
+    def discoverer(self, request: Request) -> Caller:
+        """Who may read the discovery: CDS clients, or everybody where the site says so (cds.discovery)."""
+        return OPEN if self._discovery_open else self.client(request)
 
     def reader(self, request: Request) -> Caller:
         """Who reads what we made: a sender by bearer token, or a CDS client."""

@@ -42,7 +42,7 @@ class Hooks:
 
     def discover(self) -> Response:
         """What services there are."""
-        self._gate.client(request)
+        self._gate.discoverer(request)
         return plain_json(self._discovery)
 
     def call(self, name: str) -> Response:

@@ -3,17 +3,16 @@
 Requirements 42-47 of CDS Hooks 2.0 (security). Reasons name the claim that is wrong, never its value.
 """
 
-import hashlib
-import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import jwt
 
-from gateways.keys import KeyFile
+from gateways.keys import KeyFile, PublicKey
+from gateways.remote_keys import Fetch, KeyAddresses, RemoteKeys, fetch_jwks
+from gateways.replay import SeenTokens
 from schemas.config import CdsClient
-from schemas.errors import NotConfigured
 
 LEEWAY_SECONDS = 2  # the CDS Hooks Sandbox rounds `iat` up
 MAX_TOKEN_BYTES = 8192
@@ -37,49 +36,58 @@ class TokenRefused(Exception):
         self.why = why
 
 
-class SeenTokens:
-    """The `jti`s of tokens that have not expired yet, of this process.
+class Seen(Protocol):
+    """Which tokens were used."""
 
-    Several replicas each keep their own: a token could be used once at each of them. A cache that replicas share
-    closes that gap.
-    """
-
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
-        self._lock = threading.Lock()
-        self._until: dict[bytes, float] = {}
-        self._sweep_at = 0.0
-
-    def first_time(self, issuer: str, jti: str, until: float) -> bool:
-        """Remember (issuer, jti) until the time `until` (seconds since the epoch); False where it is known already."""
-        name = hashlib.sha256(f"{issuer}\0{jti}".encode()).digest()[:16]
-        now = self._now()
-        with self._lock:
-            if now >= self._sweep_at:
-                self._until = {key: end for key, end in self._until.items() if end > now}
-                self._sweep_at = now + 60
-            if self._until.get(name, 0.0) > now:
-                return False
-            self._until[name] = until
-            return True
+    def first_time(self, issuer: str, jti: str, until: float) -> bool: ...
 
 
-class Door(NamedTuple):
-    """A client and its keys."""
+class KeySet(Protocol):
+    """Public keys by `kid`. May raise Unavailable."""
 
-    client: CdsClient
-    keys: KeyFile
+    def find(self, kid: str) -> PublicKey | None: ...
+
+
+class Door:
+    """A client and where its keys are."""
+
+    def __init__(self, client: CdsClient, fetch: Fetch) -> None:
+        """Raises NotConfigured where its key file is not one."""
+        self.client = client
+        self._own: KeySet | None = None
+        if client.jwks_file is not None:
+            self._own = KeyFile(client.jwks_file)
+        elif client.jwks_url is not None:
+            self._own = RemoteKeys(client.jwks_url, fetch=fetch)
+        self._addresses = KeyAddresses(client.jku_origins, fetch=fetch)
+
+    def keys(self, jku: object) -> KeySet:
+        """The keys for a token with this `jku`. It is looked at only where addresses are allow-listed; a client whose
+        keys are configured out of band may send what it likes.
+        """
+        if self.client.jku_origins and jku is not None:
+            found = self._addresses.at(jku) if isinstance(jku, str) else None
+            if found is None:
+                raise TokenRefused("its `jku` is not an address that this client is configured for (jku_origins)")
+            return found
+        if self._own is None:
+            raise TokenRefused("it has no `jku`, and no keys are configured for this client out of band")
+        return self._own
 
 
 class Tokens:
     """Who among the configured CDS clients sent a token."""
 
-    def __init__(self, clients: Sequence[CdsClient], seen: SeenTokens | None = None) -> None:
-        self._doors = [Door(client, keys_of(client)) for client in clients]
+    def __init__(self, clients: Sequence[CdsClient], seen: Seen | None = None, *, fetch: Fetch = fetch_jwks) -> None:
+        """`fetch` gets the JWKS behind an allowed address."""
+        self._doors = [Door(client, fetch) for client in clients]
         self._seen = seen or SeenTokens()
 
     def check(self, token: str, urls: Sequence[str]) -> CdsClient:
-        """The client whose `token` it is, valid for one of `urls`. Raises TokenRefused; a second use is refused."""
+        """The client whose `token` it is, valid for one of `urls`. A second use is refused.
+
+        Raises TokenRefused; Unavailable where the client's keys cannot be fetched now.
+        """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"it is longer than {MAX_TOKEN_BYTES} bytes")
         try:
@@ -104,15 +112,6 @@ class Tokens:
         raise TokenRefused("no configured CDS client has its `iss` (and `tenant`)")
 
 
-def keys_of(client: CdsClient) -> KeyFile:
-    """The client's key file. Raises NotConfigured where its keys are to come from elsewhere."""
-    if client.jwks_file is None:
-        raise NotConfigured(
-            f"cds_clients: {client.name}: keys are read from jwks_file only; save the client's JWKS and name it there"
-        )
-    return KeyFile(client.jwks_file)
-
-
 def verified(token: str, header: dict[str, Any], door: Door, urls: Sequence[str]) -> dict[str, Any]:
     """The claims of `token` after its signature and every required claim were checked. Raises TokenRefused."""
     algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
@@ -120,7 +119,7 @@ def verified(token: str, header: dict[str, Any], door: Door, urls: Sequence[str]
         raise TokenRefused("its `alg` is not one that this client is configured for")
     if not isinstance(kind, str) or kind.upper() != "JWT":
         raise TokenRefused("its `typ` is not JWT")
-    key = door.keys.find(kid) if isinstance(kid, str) else None
+    key = door.keys(header.get("jku")).find(kid) if isinstance(kid, str) and len(kid) <= 256 else None
     if key is None or not key.fits(algorithm):
         raise TokenRefused("the client's JWKS has no key with its `kid` that fits its `alg`")
     try:

@@ -12,9 +12,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateways.remote_keys import FRESH_SECONDS, MOST_ADDRESSES, RETRY_SECONDS, STALE_SECONDS, RemoteKeys
+from gateways.replay import SeenTokens
 from schemas.config import CdsClient
-from schemas.errors import NotConfigured
-from services.tokens import SeenTokens, TokenRefused, Tokens
+from schemas.errors import Unavailable
+from services.tokens import TokenRefused, Tokens
 
 URL = "http://127.0.0.1:8080/cds-services/vertebral-fracture-risk-view"
 
@@ -156,7 +158,97 @@ def test_one_issuer_may_serve_several_tenants(signer: Any, write_jwks: Callable[
         tokens.check(signer.token(URL, tenant="west"), [URL])
 
 
-def test_a_client_whose_keys_would_have_to_be_fetched_stops_the_start() -> None:
-    client = CdsClient(name="far", issuer="https://far.example", jwks_url="https://far.example/jwks.json")
-    with pytest.raises(NotConfigured, match="jwks_file"):
-        Tokens([client])
+class Web:
+    """Stands for the client's web server: what lies where, and what was asked for."""
+
+    def __init__(self, **pages: Any) -> None:
+        self.pages = {name.replace("_", "/"): rows for name, rows in pages.items()}
+        self.asked: list[str] = []
+
+    def __call__(self, url: str) -> bytes:
+        self.asked.append(url)
+        rows = self.pages.get(url.removeprefix("https://far.example/"))
+        if rows is None:
+            raise Unavailable("nothing there")
+        return json.dumps({"keys": [row.jwk() for row in rows]}).encode()
+
+
+def far(**changes: Any) -> CdsClient:
+    return CdsClient(name="far", issuer="https://far.example", algorithms=["ES384"], **changes)
+
+
+def test_45_keys_are_fetched_once_from_the_configured_address(make_signer: Callable[..., Any]) -> None:
+    theirs = make_signer("https://far.example")
+    web = Web(keys=[theirs])
+    tokens = Tokens([far(jwks_url="https://far.example/keys")], fetch=web)
+    for _ in range(3):
+        assert tokens.check(theirs.token(URL, {"jku": "https://evil.example/keys"}), [URL]).name == "far"
+    assert web.asked == ["https://far.example/keys"]
+
+
+def test_45_a_rotated_key_is_fetched_when_its_kid_is_first_seen_and_made_up_kids_are_not_followed_up(
+    make_signer: Callable[..., Any],
+) -> None:
+    old, new = make_signer("https://far.example"), make_signer("https://far.example")
+    web, clock = Web(keys=[old]), [0.0]
+    keys = RemoteKeys("https://far.example/keys", fetch=web, clock=lambda: clock[0])
+    assert keys.find(old.kid)
+    web.pages["keys"] = [old, new]
+    clock[0] = RETRY_SECONDS + 1
+    assert keys.find(new.kid)
+    for number in range(20):
+        assert keys.find(f"made-up-{number}") is None
+    assert len(web.asked) == 2
+    web.pages.clear()
+    clock[0] += FRESH_SECONDS + 1
+    assert keys.find(new.kid), "keys outlive their server's absence"
+    clock[0] += STALE_SECONDS
+    with pytest.raises(Unavailable):
+        keys.find(new.kid)
+
+
+def test_45_a_jku_counts_only_from_an_allowed_host(make_signer: Callable[..., Any]) -> None:
+    theirs = make_signer("https://far.example")
+    web = Web(site1_jwks=[theirs])
+    tokens = Tokens([far(jku_origins=["https://far.example"])], fetch=web)
+    assert tokens.check(theirs.token(URL, {"jku": "https://far.example/site1/jwks"}), [URL]).name == "far"
+    for jku in (
+        "https://evil.example/site1/jwks",
+        "https://far.example.evil.example/site1/jwks",
+        "https://far.example@evil.example/site1/jwks",
+        "https://far.example:8443/site1/jwks",
+        "http://far.example/site1/jwks",
+        "file:///etc/passwd",
+        "https://[",
+        7,
+    ):
+        with pytest.raises(TokenRefused, match="jku"):
+            tokens.check(theirs.token(URL, {"jku": jku}), [URL])
+    assert web.asked == ["https://far.example/site1/jwks"]
+    with pytest.raises(TokenRefused, match="out of band"):
+        tokens.check(theirs.token(URL), [URL])
+
+
+def test_45_a_whole_address_allows_that_address_alone(make_signer: Callable[..., Any]) -> None:
+    theirs = make_signer("https://far.example")
+    web = Web(a=[theirs], b=[theirs])
+    tokens = Tokens([far(jku_origins=["https://far.example/a"])], fetch=web)
+    assert tokens.check(theirs.token(URL, {"jku": "https://far.example/a"}), [URL])
+    with pytest.raises(TokenRefused, match="jku"):
+        tokens.check(theirs.token(URL, {"jku": "https://far.example/b"}), [URL])
+
+
+def test_45_the_number_of_addresses_that_tokens_can_make_us_ask_is_bounded(make_signer: Callable[..., Any]) -> None:
+    theirs = make_signer("https://far.example")
+    web = Web()
+    tokens = Tokens([far(jku_origins=["https://far.example"])], fetch=web)
+    for number in range(50):
+        with pytest.raises((TokenRefused, Unavailable)):
+            tokens.check(theirs.token(URL, {"jku": f"https://far.example/{number}"}), [URL])
+    assert len(web.asked) == MOST_ADDRESSES
+
+
+def test_keys_in_the_clear_are_refused_off_loopback() -> None:
+    with pytest.raises(ValueError, match="https"):
+        far(jwks_url="http://far.example/keys")
+    assert far(jwks_url="http://127.0.0.1:9000/keys").jwks_url
