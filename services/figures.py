@@ -35,7 +35,7 @@ class Frame(NamedTuple):
     width: int = 820
     height: int = 340
     left: int = 56
-    right: int = 700
+    right: int = 660
     top: int = 14
     bottom: int = 290
 
