@@ -101,18 +101,14 @@ class Results:
         count: int = 50,
         offset: int = 0,
     ) -> Page:
-        """Resources of a type, newest first. `identifier` is a FHIR token: `system|value`, `|value` or `value`."""
+        """Resources of a type, newest first. `identifier` is a FHIR token: `system|value` or `value`."""
         wanted: list[ColumnElement[bool]] = [published.c.resource_type == resource_type]
         if patient is not None:
             wanted.append(published.c.patient == patient)
         if identifier is not None:
-            system, bar, value = identifier.rpartition("|")
-            whole = f"{system}|{value}" if system else None
-            wanted.append(
-                published.c.identifier == whole
-                if bar and whole
-                else published.c.identifier.endswith(f"|{value}", autoescape=True)
-            )
+            whole = published.c.identifier == identifier  # with its system, or stored without one
+            bare = published.c.identifier.endswith(f"|{identifier}", autoescape=True)
+            wanted.append(whole if "|" in identifier else bare)
         newest = (published.c.last_updated.desc(), published.c.resource_id)
         page = select(published.c.body).where(*wanted).order_by(*newest).limit(count).offset(offset)
         with self._database.read() as connection:
@@ -145,6 +141,7 @@ class Results:
             "current": True,
             "superseded_by": None,
             "sent": not send,
+            "model": assessment.model.digest,
             "body": assessment.model_dump_json().encode(),
         }
         statement = self._database.insert(assessments).values(id=assessment.id, **values)

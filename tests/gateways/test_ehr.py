@@ -1,9 +1,6 @@
 """The EHR: what is sent, what is tried again, and what never is. Against a real HTTP server."""
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -12,54 +9,15 @@ from gateways.ehr import Ehr, retry_after_s
 from schemas.config import Auth
 from schemas.config import Ehr as EhrConfig
 from schemas.errors import EhrUnavailable, NotConfigured, Rejected
+from tests.ehr_server import Server, reply, running
 
 BUNDLE = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": {}}, {"resource": {}}]}
 
 
-class Server(HTTPServer):
-    """Answers as it was told and remembers what came."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer: tuple[int, dict[str, str], Any] = (200, {}, {})
-        self.came: list[tuple[str, dict[str, str], Any]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/fhir"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.came.append((self.path, dict(self.headers), json.loads(body)))
-        status, headers, document = self.server.answer
-        content = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 @pytest.fixture
 def server() -> Iterator[Server]:
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-
-
-def reply(*statuses: str) -> dict[str, Any]:
-    entries = [{"response": {"status": status}} for status in statuses]
-    return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+    with running() as one:
+        yield one
 
 
 def test_a_transaction_goes_to_the_base_and_its_statuses_come_back(server: Server) -> None:
