@@ -8,6 +8,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMe
 
 from schemas.errors import NotAcceptable
 
+DRAINED_BYTES = 64 * 2**20
 TAKEN = frozenset({"application/fhir+json", "application/json"})
 
 
@@ -24,13 +25,27 @@ def body_of_request() -> bytes:
         raise UnsupportedMediaType
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType
-    body = request.get_data(cache=False)
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        _let_it_finish()
+        raise
     stated_length, most = request.content_length, request.max_content_length
     if stated_length is None and most is not None and len(body) >= most:
         raise RequestEntityTooLarge  # a chunked body is cut at the limit without a word
     if stated_length is not None and len(body) != stated_length:
         raise BadRequest("the body ended before its Content-Length")
     return body
+
+
+def _let_it_finish() -> None:
+    """Read a body that is too large, up to a bound, and forget it.
+
+    A client that is still sending when the connection closes sees a broken pipe instead of our 413.
+    """
+    left = DRAINED_BYTES
+    while left > 0 and (part := request.environ["wsgi.input"].read(min(left, 2**16))):
+        left -= len(part)
 
 
 def json_object(body: bytes, max_depth: int) -> dict[str, Any]:
