@@ -1,0 +1,118 @@
+"""From an event over HTTP to the stored RiskAssessment, with given regions: `./run python -m benchmarks.pipeline [N]`.
+
+The stack is the real one (`vbq up`); each patient has a study of some 60 slices (T1, T2 and axial series). Prints p50
+and p95, and what each process holds in memory afterwards.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Json = dict[str, Any]
+LIMIT_SECONDS = 60.0
+
+
+def vbq(*arguments: str) -> None:
+    """Run a `vbq` command."""
+    subprocess.run([sys.executable, "-m", "commands", *arguments], check=True, capture_output=True)
+
+
+def call(url: str, document: Json | None = None) -> Json:
+    """POST (or GET) JSON."""
+    body = None if document is None else json.dumps(document).encode()
+    request = urllib.request.Request(url, body, {"Content-Type": "application/fhir+json"})
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        found: Json = json.loads(reply.read())
+    return found
+
+
+def for_patient(template: str, name: str) -> Json:
+    """The Bundle with other ids."""
+    found: Json = json.loads(re.sub(r"\bbench-0\b", name, template))
+    found["type"] = "collection"
+    for entry in found["entry"]:
+        entry.pop("request", None)
+        resource = entry["resource"]
+        if resource["resourceType"] != "Patient":
+            resource["id"] = f"{resource['id']}-{name}"[:64]
+    return found
+
+
+def one(base: str, document: Json, name: str) -> float:
+    """Milliseconds from the POST to a final RiskAssessment that can be read."""
+    begun = time.perf_counter()
+    call(f"{base}/events", document)
+    while time.perf_counter() - begun < LIMIT_SECONDS:
+        page = call(f"{base}/fhir/RiskAssessment?patient=Patient/{name}")
+        if any(row["resource"]["status"] == "final" for row in page.get("entry", [])):
+            return 1000 * (time.perf_counter() - begun)
+        time.sleep(0.005)
+    raise SystemExit(f"no RiskAssessment within {LIMIT_SECONDS:.0f} s")
+
+
+def memory(root: int) -> list[tuple[str, float]]:
+    """(command, MB resident) of every process below `root`."""
+    lines = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 3) for line in lines.splitlines()[1:]]
+    family = {root}
+    for _ in range(4):
+        family |= {int(row[0]) for row in rows if int(row[1]) in family}
+    return [(" ".join(row[3].split()[1:4])[:40], int(row[2]) / 1024) for row in rows if int(row[0]) in family]
+
+
+def main() -> None:
+    """Start the stack, send patients one after the other, print the tables."""
+    patients = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    with tempfile.TemporaryDirectory(prefix="vbqb") as place, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        home = Path(place)
+        study, record = home / "data" / "studies" / "phantom", home / "patient.json"
+        vbq("simulate", "study", "--vbq", "4.1", "--seed", "7", "--out", str(study))
+        vbq("simulate", "patient", "--study", str(study), "--patient-id", "bench-0", "--out", str(record))
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("VBQ_")}
+        mine = {"VBQ_DATA_DIR": str(home / "data"), "VBQ_PORT": str(port), "VBQ_DEV_OPEN": "1"}
+        with (home / "stack.log").open("wb") as sink:
+            command = [sys.executable, "-m", "commands", "up"]
+            stack = subprocess.Popen(command, env={**clean, **mine}, stdout=sink, stderr=sink, start_new_session=True)
+        try:
+            while b"vbq: ready" not in (home / "stack.log").read_bytes():
+                if stack.poll() is not None:
+                    raise SystemExit((home / "stack.log").read_text())
+                time.sleep(0.1)
+            report(f"http://127.0.0.1:{port}", record.read_text(), patients, stack.pid)
+        finally:
+            stack.send_signal(signal.SIGINT)
+            stack.wait(60)
+
+
+def report(base: str, template: str, patients: int, root: int) -> None:
+    """Measure and print."""
+    names = [f"bench-{number}" for number in range(1, patients + 2)]
+    took = [one(base, for_patient(template, name), name) for name in names]
+    steady = sorted(took[1:])
+    p50, p95 = steady[len(steady) // 2], steady[int(len(steady) * 0.95)]
+    table = Table("first, ms", "p50, ms", "p95, ms", title=f"Event to RiskAssessment, {patients} patients one by one")
+    table.add_row(f"{took[0]:,.0f}", f"{p50:,.0f}", f"{p95:,.0f}")
+    Console().print(table)
+    held = Table("process", "MB resident", title="Memory afterwards")
+    for command, megabytes in memory(root):
+        held.add_row(command, f"{megabytes:.0f}")
+    Console().print(held)
+
+
+if __name__ == "__main__":
+    main()
