@@ -30,7 +30,8 @@ class Ehr:
         """POST a transaction Bundle; returns the status line of each entry, in order.
 
         Raises EhrUnavailable where it makes sense to send the same again (no answer, 429, 5xx), Rejected where it
-        does not. After a timeout nobody knows whether it was written: conditional creates make the repeat harmless.
+        does not; its code is ehr-not-supported where the server says that it cannot do what the Bundle asks. After a
+        timeout nobody knows whether it was written: conditional creates make the repeat harmless.
         """
         import httpx
 
@@ -75,7 +76,9 @@ def _statuses(status: int, headers: Mapping[str, str], body: bytes, *, sent: int
     if status in (401, 403):
         raise EhrUnavailable(f"the EHR answered {status}: it does not let us in; check ehr.auth", code="ehr-login")
     if status not in (200, 201):
-        raise Rejected(f"the EHR answered {status} to the transaction: {_reason(body)}", code="ehr-refused")
+        reason = _reason(body)
+        code = "ehr-not-supported" if reason == "not-supported" else "ehr-refused"
+        raise Rejected(f"the EHR answered {status} to the transaction: {reason}", code=code)
     document = parse_json(body)
     statuses = [str(_status_of(entry)) for entry in document.get("entry", []) if isinstance(entry, dict)]
     if document.get("resourceType") != "Bundle" or len(statuses) != sent:

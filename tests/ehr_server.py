@@ -1,11 +1,17 @@
-"""An EHR's FHIR endpoint as far as the gateway sees it: answers what it was told, remembers what came."""
+"""The EHR's FHIR server: a stand-in that answers what it was told, and a real one that we did not write."""
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
+
+import httpx
+import pytest
+import uvicorn
 
 AGREES = object()  # a transaction response that says 201 for every entry
 
@@ -57,3 +63,28 @@ def running() -> Iterator[Server]:
 def reply(*statuses: str) -> dict[str, Any]:
     entries = [{"response": {"status": status}} for status in statuses]
     return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+
+
+@contextmanager
+def sekmet(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
+    """sekmet-fhir under uvicorn on a free loopback port, its files below `place`."""
+    from sekmet.config import Settings
+    from sekmet.main import create_app
+
+    monkeypatch.chdir(place)  # it writes keys beside itself
+    settings = {"base_url": "http://127.0.0.1/fhir", "data_dir": str(place), "simulator": {"enabled": False}}
+    app = create_app(Settings.model_validate(settings))
+    host = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=host.run)
+    thread.start()
+    try:
+        until = time.monotonic() + 60
+        while not host.started:
+            assert time.monotonic() < until, "the FHIR server did not start"
+            time.sleep(0.01)
+        base = f"http://127.0.0.1:{host.servers[0].sockets[0].getsockname()[1]}"
+        with httpx.Client(base_url=base) as client:
+            yield client
+    finally:
+        host.should_exit = True
+        thread.join()

@@ -87,7 +87,7 @@ def instant(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None) -> Json:
+def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None, own_ids: bool = False) -> Json:
     """`resources` (of resources_of, of one or several assessments) as a transaction for an EHR's FHIR server.
 
     What has an identifier is created only where the server has none with it yet. What the server may have in an older
@@ -95,12 +95,15 @@ def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None) ->
     has no identifier in R4 and is PUT under its own id. References among the resources become fullUrls; those to one
     of ours that is not in the transaction become logical ones; those under `ehr_base` become relative. Of two
     resources with the same id the later one counts: name superseded assessments before the current one.
+    `own_ids`: everything is PUT under its own UUIDv5 id instead, for servers that cannot search by identifier.
     """
     unique = {f"{row['resourceType']}/{row['id']}": row for row in resources}
     urls = {reference: f"urn:uuid:{row['id']}" for reference, row in unique.items()}
     updated = _updated(unique)
     base = (ehr_base or "").rstrip("/")
-    entries = [_entry(row, urls, base, update=reference in updated) for reference, row in unique.items()]
+    entries = [
+        _entry(row, urls, base, update=reference in updated, own_id=own_ids) for reference, row in unique.items()
+    ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
@@ -117,11 +120,11 @@ def _updated(resources: dict[str, Json]) -> set[str]:
     return stale | revising | measured
 
 
-def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool) -> Json:
+def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool, own_id: bool) -> Json:
     kind = resource["resourceType"]
     sent = {key: _readdressed(value, urls, base) for key, value in resource.items()}
-    request = {"method": "PUT", "url": f"Provenance/{resource['id']}"}
-    if kind != "Provenance":
+    request = {"method": "PUT", "url": f"{kind}/{resource['id']}"}
+    if kind != "Provenance" and not own_id:
         del sent["id"]  # the server names what it creates
         query = search_of(resource["identifier"][0])
         request = {"method": "POST", "url": kind, "ifNoneExist": query}

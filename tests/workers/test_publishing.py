@@ -1,5 +1,6 @@
 """What the EHR hears, and how often."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import records
-from tests.ehr_server import AGREES, Server, running
+from tests.ehr_server import AGREES, Server, running, sekmet
 
 
 @pytest.fixture
@@ -83,3 +84,26 @@ def test_a_card_does_not_wait_for_the_ehr(hands: Any, ehr: Server) -> None:
     view = hands.bench.results.view("Patient/p1")
     assert view.assessment is not None
     assert not view.in_progress
+
+
+def test_a_server_that_cannot_search_by_identifier_gets_puts_under_our_own_ids(
+    make_hands: Callable[..., Any], small_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """sekmet-fhir as it comes knows no search parameter of RiskAssessment, so it refuses conditional creates."""
+    with sekmet(tmp_path, monkeypatch) as server:
+        hands = make_hands(ehr_base_url=f"{server.base_url}/fhir")
+        study = records.imaging_study(address=records.file_url(small_study))
+        came = [records.patient(), study, records.t_score(value=-2.5), records.t_score(value=-3.5, name="later")]
+        for resource in came:
+            answer = server.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource)
+            assert answer.status_code == 201
+        hands.push(*came[:3])
+        hands.work()
+        hands.push(came[3])
+        hands.work()
+        entries = server.get("/fhir/RiskAssessment").json()["entry"]
+        mine = hands.bench.results.search("RiskAssessment", patient="Patient/p1")
+        assert {(row["resource"]["id"], row["resource"]["status"]) for row in entries} == {
+            (body["id"], body["status"]) for body in map(json.loads, mine.bodies)
+        }
+        assert sorted(row["resource"]["status"] for row in entries) == ["amended", "final"]

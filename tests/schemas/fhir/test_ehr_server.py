@@ -1,55 +1,31 @@
 """Our transaction on somebody else's FHIR R4 server (sekmet-fhir, on a port of its own): accepted, and repeatable."""
 
-import contextlib
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from schemas.assessment import Assessment
 from schemas.fhir.results import as_transaction, resources_of
 from tests import assessments as made
+from tests.ehr_server import sekmet
 
 OURS = ("Device", "Observation", "RiskAssessment", "Provenance")
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    from sekmet.config import Settings
     from sekmet.fhir.search_params import PARAMS, SearchParam
-    from sekmet.main import create_app
 
-    monkeypatch.chdir(tmp_path)  # it writes keys beside itself
     # It knows no search parameter of RiskAssessment, which R4 has; without one a conditional create is refused.
     monkeypatch.setitem(PARAMS, "RiskAssessment", {"identifier": SearchParam("identifier", "token", ("identifier",))})
-    settings = {"base_url": "http://127.0.0.1/fhir", "data_dir": str(tmp_path), "simulator": {"enabled": False}}
-    with running(create_app(Settings.model_validate(settings))) as base, httpx.Client(base_url=base) as client:
+    with sekmet(tmp_path, monkeypatch) as client:
         for resource in theirs():
             answer = client.put(f"/fhir/{resource['resourceType']}/{resource['id']}", json=resource)
             assert answer.status_code == 201
         yield client
-
-
-@contextlib.contextmanager
-def running(app: Any) -> Iterator[str]:
-    """`app` under uvicorn on a free loopback port; gives its base URL."""
-    host = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
-    thread = threading.Thread(target=host.run)
-    thread.start()
-    try:
-        until = time.monotonic() + 60
-        while not host.started:
-            assert time.monotonic() < until, "the FHIR server did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{host.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        host.should_exit = True
-        thread.join()
 
 
 def theirs() -> list[dict[str, Any]]:
