@@ -16,7 +16,8 @@ from vbq.imaging.volume import Floats, Pixels, Series, Slice, normal_of
 SAME_POSITION_MM = 0.1
 COARSE_PIXEL_MM = 2.0
 NEIGHBOURHOOD_PIXELS = 15
-NEAREST_PAIR_MM, FARTHEST_PAIR_MM = 3.0, 32.0  # either side: canal, laminae, facets; beyond it nothing mirrors
+# Either side of the plane: canal, laminae, facets. Farther out the trunk mirrors, which scoliosis moves off the spine.
+NEAREST_PAIR_MM, FARTHEST_PAIR_MM = 3.0, 16.0
 CENTRE_PRIOR_PER_MM = 0.002
 MINIMUM_SLICES = 5
 UNCERTAIN_MARGIN = 0.02
@@ -139,7 +140,9 @@ def _detail(pixels: Pixels, pixel_spacing_mm: tuple[float, float]) -> Floats:
     floor = 0.05 * float(np.percentile(coarse, 99)) + 1e-9
     detail = np.log(coarse + floor)
     detail -= _local_mean(detail)
-    return np.asarray(detail / (np.sqrt(np.maximum(_local_mean(detail * detail), 0.0)) + 0.05), dtype=np.float64)
+    even = detail / (np.sqrt(np.maximum(_local_mean(detail * detail), 0.0)) + 0.05)
+    # L1 to L4 lie in the middle of the field of view; where the spine curves sideways, the ends mirror elsewhere.
+    return np.asarray(even * np.hanning(even.shape[0] + 2)[1:-1, None], dtype=np.float64)
 
 
 def _local_mean(values: Floats) -> Floats:
