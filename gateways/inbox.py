@@ -113,7 +113,8 @@ class Inbox:
     def claim(self, event: int | None = None, *, limit: int = BATCH) -> list[ClaimedEvent]:
         """Lease `event` and, with it, other rows that are due: one wake-up may stand for many rows.
 
-        A row that failed before is leased alone, so that one that kills its worker cannot take others along.
+        A row that failed before is leased alone, so that one that kills its worker cannot take others along, and first
+        where it is named, so that a flow of new ones cannot starve it.
         """
         now = self._clock()
         free = or_(
@@ -121,18 +122,11 @@ class Inbox:
             and_(inbox.c.state == "running", inbox.c.lease_until < now),
         )
         with self._database.write() as connection:
-            fresh = (
-                select(inbox.c.id).where(OPEN_EVENTS, free, inbox.c.attempts == 0).order_by(inbox.c.due_at).limit(limit)
-            )
-            ids = list(connection.scalars(fresh.with_for_update(skip_locked=True)))
-            if not ids:
-                failed = (
-                    select(inbox.c.id)
-                    .where(OPEN_EVENTS, free)
-                    .order_by(inbox.c.id != (event or 0), inbox.c.due_at)
-                    .limit(1)
-                )
-                ids = list(connection.scalars(failed.with_for_update(skip_locked=True)))
+            due = select(inbox.c.id).where(OPEN_EVENTS, free).with_for_update(skip_locked=True)
+            named = due.where(inbox.c.attempts > 0, inbox.c.id == (event or 0))
+            fresh = due.where(inbox.c.attempts == 0).order_by(inbox.c.due_at).limit(limit)
+            failed = due.order_by(inbox.c.due_at).limit(1)
+            ids = next((found for step in (named, fresh, failed) if (found := list(connection.scalars(step)))), [])
             if not ids:
                 return []
             until = now + self._hold_seconds

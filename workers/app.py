@@ -1,5 +1,6 @@
 """The Celery worker: one parent that listens, children that work. Wiring, and nothing else."""
 
+import contextlib
 import gc
 import logging
 import socket
@@ -10,6 +11,9 @@ from celery import Celery, bootsteps, signals
 
 from gateways.broker import QUEUES, make_app
 from gateways.settings import Settings
+from schemas.errors import NotAcceptable
+from schemas.events import RELEVANT_TYPES
+from schemas.fhir.full import validate
 from workers.bench import Bench
 from workers.heartbeat import Heartbeat
 from workers.tasks import register
@@ -69,12 +73,9 @@ class Worker:
 
 def preload() -> None:
     """Import what every child needs before the fork: they share it, and the first event need not wait for it."""
-    from fhir.resources.R4B import get_fhir_model_class
-
-    for name in ("Patient", "Observation", "Condition", "ImagingStudy", "Endpoint"):
-        get_fhir_model_class(name)
-    for name in ("RiskAssessment", "Device", "Provenance", "Bundle"):
-        get_fhir_model_class(name)
+    for name in (*RELEVANT_TYPES, "RiskAssessment", "Device", "Provenance", "Bundle"):
+        with contextlib.suppress(NotAcceptable):  # it is empty; checking it builds the models of its type
+            validate({"resourceType": name})
     gc.collect()
     gc.freeze()  # the collector of a child would otherwise copy every shared page by touching it
 

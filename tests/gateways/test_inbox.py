@@ -194,3 +194,13 @@ def test_one_row_that_the_database_refuses_does_not_take_its_neighbours_along(da
         thread.join()
     assert outcomes.count("Observation/good") == 2
     assert len(outcomes) == 3
+
+
+def test_a_failed_event_that_is_named_is_not_starved_by_new_ones(inbox: Inbox, database: Database, event: Make) -> None:
+    inbox.accept([event("Observation/odd")])
+    (odd,) = inbox.claim()
+    with database.write() as connection:
+        inbox.fail(connection, odd.claim, code="defect", text="why", delay_seconds=0)
+    inbox.accept([event(f"Observation/o{n}") for n in range(3)])
+    assert [row.claim.id for row in inbox.claim(odd.claim.id)] == [odd.claim.id]
+    assert len(inbox.claim()) == 3
