@@ -57,7 +57,7 @@ def person(patient: str) -> dict[str, Any]:
 def fill(here: Served) -> None:
     """Store a complete assessment for each synthetic patient."""
     database = Database(here.settings.database)
-    results, model = Results(database), Models(here.settings).active()
+    results, model = Results(database), Models(here.settings, database).active()
     for number in range(PATIENTS):
         name = f"p{number}"
         measurement = Measurement(

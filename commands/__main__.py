@@ -30,7 +30,9 @@ GROUPS: dict[str, dict[str, str]] = {
         "fit": "commands.model_fit:fit",
         "predict": "commands.model_fit:predict",
         "validate": "commands.model_fit:validate",
-        **{name: f"commands.model_registry:{name}_" for name in ("sign", "list", "show")},
+        **{name: f"commands.model_sign:{name}_" for name in ("key", "sign")},
+        **{name: f"commands.model_deploy:{name}_" for name in ("add", "deploy", "shadow", "rollback", "revoke")},
+        **{name: f"commands.model_registry:{name}_" for name in ("list", "show", "log")},
     },
     "cohort": {"check": "commands.cohort:check", "report": "commands.cohort:report"},
 }

@@ -97,7 +97,11 @@ def _broker(settings: Settings, _: Config) -> Iterator[Check]:
 
 def _model(settings: Settings, _: Config) -> Iterator[Check]:
     try:
-        loaded = Models(settings).active()
+        database = Database(settings.database)
+        try:
+            loaded = Models(settings, database).active()
+        finally:
+            database.close()
     except VbqError as error:
         yield Check("model", ok=False, detail=error.detail)
     else:

@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from commands.exits import print_json
-from gateways.models import Models
-from gateways.settings import load_settings
+from commands.site import site
 from schemas.model import Covariate, ModelArtefact
 from vbq.risk.score import Prediction, Stated, predict, risk_class
 
@@ -23,7 +22,7 @@ from vbq.risk.score import Prediction, Stated, predict, risk_class
     multiple=True,
     help="Another covariate of the model, in its unit (`vbq model show ID` lists them); yes or no if binary.",
 )
-@click.option("--model", "model_id", metavar="ID", help="Default: the active model.")
+@click.option("--model", "model_id", metavar="MODEL", help="Id, id@version or digest (default: the active model).")
 @click.option("--horizon", type=float, help="Years; default: the model's own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def score(
@@ -36,8 +35,8 @@ def score(
     as_json: bool,
 ) -> None:
     """The risk of vertebral fracture for given values. Nothing is assumed for a value that is not given."""
-    models = Models(load_settings())
-    artefact = (models.get(model_id) if model_id else models.active()).artefact
+    with site() as here:
+        artefact = (here.models.usable(model_id) if model_id else here.models.active()).artefact
     given = {name: value for name, value in (("vbq", vbq), ("t_score", t_score)) if value is not None}
     values: dict[str, float | bool] = {**given, **_others(others, artefact)}
     known = {row.name: row for row in artefact.covariates}

@@ -120,6 +120,7 @@ assessments = Table(
     Column("current", Boolean, nullable=False),
     Column("superseded_by", String(36)),
     Column("sent", Boolean, nullable=False, comment="the EHR has this state of it"),
+    Column("model", String(64), comment="digest of the model"),
     Column("body", LargeBinary, nullable=False),
     Index("assessments_patient", "patient"),
     Index(

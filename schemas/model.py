@@ -105,10 +105,19 @@ class SourceAttribute(Record):
 
 
 class TrustedKey(Record):
-    """A key whose signature under a model file counts."""
+    """A public key that counts: for signing model files, for signing the log of deployments, or both."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]{0,63}$", description="for people")
     ed25519: str = Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="the 32 bytes of the public key, base64")
+    roles: list[Literal["sign", "deploy"]] = Field(
+        default=["sign"],
+        min_length=1,
+        description="sign: its signature under a model file counts; deploy: it may deploy, shadow, roll back, revoke",
+    )
+    until: dt.date | None = Field(
+        default=None,
+        description="last day (UTC) on which it may deploy; give it to a retired key, whose older lines still count",
+    )
 
 
 class Signature(Record):
@@ -138,7 +147,9 @@ class ModelArtefact(Record):
     interval: Literal["log", "log-log"]
     population: Population
     training: Training
-    validation: dict[str, float | str | None] = Field(default_factory=dict)
+    validation: dict[str, float | str | list[float] | None] = Field(
+        default_factory=dict, description="figures of validation by name; lists hold curves and reference distributions"
+    )
     thresholds: RiskThresholds | None = None
     software: dict[str, str] = Field(default_factory=dict)
     intended_use: str

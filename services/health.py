@@ -15,7 +15,7 @@ class Health:
     """
 
     def __init__(self, database: Database, models: Models) -> None:
-        self._checks = {"database": database.check, "model": models.active}
+        self._checks = {"database": database.check, "model": models.deployed}
 
     def blueprint(self) -> Blueprint:
         health = Blueprint("health", __name__)

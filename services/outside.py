@@ -1,5 +1,6 @@
 """The outside systems of the service, made once at its start."""
 
+import contextlib
 from dataclasses import dataclass
 
 from gateways.broker import Waker
@@ -9,6 +10,7 @@ from gateways.inbox import Inbox
 from gateways.models import Models
 from gateways.results import Results
 from gateways.settings import Settings
+from schemas.errors import StoreUnavailable
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Outside:
 def connect(settings: Settings) -> Outside:
     """The outside systems of `settings`. Raises NotConfigured or ModelRefused where the service could not work."""
     database = Database(settings.database)
-    models = Models(settings)
-    models.active()
+    models = Models(settings, database)
+    with contextlib.suppress(StoreUnavailable):  # /readyz says so until it is back
+        models.deployed()
     return Outside(
         database=database,
         inbox=Inbox(database, lease_seconds=settings.lease_seconds),

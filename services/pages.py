@@ -39,7 +39,7 @@ class Pages:
 
     def index(self) -> str:
         opened, _ = self._models.all()
-        models = [row.artefact for row in opened]
+        models = [row for row in opened if row.stage != "shadow"]
         return render_template("index.html", models=models, doors=DOORS, software=self._software)
 
     def model(self, name: str) -> str | Response:

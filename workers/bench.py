@@ -45,7 +45,7 @@ class Bench:
             jobs=Jobs(database),
             facts=Facts(database),
             results=Results(database),
-            models=Models(settings),
+            models=Models(settings, database),
             sender=Sender(settings),
             software=f"{SOFTWARE} {version(SOFTWARE)}",
         )

@@ -1,6 +1,5 @@
 """vbq doctor says what is wrong and what to do next, and its exit status is the verdict."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from commands.doctor import doctor
-from gateways.settings import Settings
+from gateways.database import Database
+from gateways.settings import Settings, load_settings
 from gateways.stand_ins import Credentials
+from tests.registries import Registrar, SiteKeys, own_model
 
 
 @pytest.fixture(autouse=True)
@@ -70,19 +71,25 @@ def test_what_is_wrong_is_named_and_no_secret_is_shown(
     assert "made-up-secret" not in json.dumps(checks)
 
 
-def test_a_model_file_that_was_changed_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from vbq.risk.shipped import SIGNATURE_SUFFIX, shipped_models
-
-    content, signature = shipped_models()["lin2025-vbq-t"]
-    folder = tmp_path / "data" / "models"
-    folder.mkdir(parents=True)
-    (folder / "lin2025-vbq-t.json").write_bytes(content.replace(b"-0.27", b"-0.17", 1))
-    (folder / f"lin2025-vbq-t{SIGNATURE_SUFFIX}").write_bytes(signature)
+def test_a_deployed_model_whose_key_is_no_longer_trusted_is_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = SiteKeys(tmp_path)
     monkeypatch.setenv("VBQ_DEV_OPEN", "1")
-    assert hashlib.sha256((folder / "lin2025-vbq-t.json").read_bytes()).digest() != hashlib.sha256(content).digest()
+    monkeypatch.setenv("VBQ_CONFIG", str(keys.config))
+    database = Database(load_settings().database)
+    database.migrate()
+    registrar = Registrar(keys, database)
+    registrar.add(own_model())
+    registrar.record("deploy", "our-own")
+    database.close()
     status, checks = examine()
-    assert status == 1
-    assert not checks["model"]["ok"]
+    assert (status, checks["model"]["ok"]) == (0, True)
+    assert "our-own" in checks["model"]["detail"]
+    keys.trust({"deployer": (keys.deployer, ["deploy"])})
+    status, checks = examine()
+    assert (status, checks["model"]["ok"]) == (1, False)
+    assert "not trusted" in checks["model"]["detail"]
 
 
 def test_an_ehr_that_is_away_does_not_stop_the_service(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -147,7 +147,7 @@ def make_app(tmp_path: Path, config: dict[str, Any], woken: Woken) -> Iterator[C
             inbox=Inbox(database),
             results=Results(database),
             feedback=Feedback(database),
-            models=Models(settings),
+            models=Models(settings, database),
             waker=Waker(settings, send=woken),
         )
         made.append(outside)

@@ -14,6 +14,7 @@ from gateways.database import Database
 from gateways.facts import Facts
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
+from gateways.models import Models
 from gateways.results import Results
 from gateways.settings import Settings
 from gateways.tables import jobs, resources
@@ -98,7 +99,7 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callabl
         bench = Bench.open(Settings(**{**quick, "study_roots": [small_study.parent], **given}))
         own: dict[str, Any] = {"database": database, "sender": NoBroker()}
         own |= {"inbox": Inbox(database), "jobs": Jobs(database)}
-        own |= {"facts": Facts(database), "results": Results(database)}
+        own |= {"facts": Facts(database), "results": Results(database), "models": Models(bench.settings, database)}
         return Hands(dataclasses.replace(bench, **own))
 
     return make
