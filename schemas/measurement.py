@@ -31,6 +31,11 @@ class Ellipse(Record):
     center: tuple[float, float] = Field(description="row, column in pixels; pixel centres at integers")
     semi_axes_mm: tuple[float, float] = Field(description="first and second semi-axis in mm")
     angle_deg: float = Field(default=0.0, description="of the first semi-axis, from +column towards +row, degrees")
+    outline: list[list[tuple[float, float]]] | None = Field(
+        default=None,
+        description="closed rings of (row, column), inside by the even-odd rule: where given it is what is measured, and "
+        "the oval is the ellipse that fits it best",
+    )
 
 
 class RegionSet(Record):
@@ -39,6 +44,10 @@ class RegionSet(Record):
     sop_instance_uid: str | None = Field(default=None, description="the slice; None where the file names none")
     levels: dict[Level, Ellipse]
     csf: dict[Level, Ellipse]
+    unconfirmed: list[Reason] = Field(
+        default_factory=list, description="why a person must look at the levels before the number counts"
+    )
+    remarks: list[Reason] = Field(default_factory=list, description="what was odd about the file; becomes flags")
 
 
 class Region(Record):

@@ -61,8 +61,14 @@ class _View:
     def place(self, row: float, column: float) -> tuple[float, float]:
         return self.x0 + (column - self.column0) * self.per_column, (row - self.row0) * self.per_row
 
-    def outline(self, ellipse: Ellipse) -> list[tuple[float, float]]:
-        """A closed polygon along the ellipse; semi-axes are in mm, and a mm is as long in x as in y here."""
+    def outlines(self, ellipse: Ellipse) -> list[list[tuple[float, float]]]:
+        """Closed polygons along the region's outline, or along the ellipse where it has none."""
+        if ellipse.outline is None:
+            return [self._along(ellipse)]
+        return [[self.place(*point) for point in (*ring, ring[0])] for ring in ellipse.outline]
+
+    def _along(self, ellipse: Ellipse) -> list[tuple[float, float]]:
+        """Semi-axes are in mm, and a mm is as long in x as in y here."""
         x0, y0 = self.place(*ellipse.center)
         (a, b), angle = ellipse.semi_axes_mm, math.radians(ellipse.angle_deg)
         cos, sin = math.cos(angle), math.sin(angle)
@@ -80,12 +86,13 @@ def _outline(
     pen: ImageDraw.ImageDraw, view: _View, region: Region, colour: Colour, label: str, *, inside: bool
 ) -> None:
     colour = colour if region.used else UNUSED
-    points = view.outline(region.ellipse)
-    pen.line(points, fill=(0, 0, 0), width=4, joint="curve")
-    pen.line(points, fill=colour, width=2, joint="curve")
+    outlines = view.outlines(region.ellipse)
+    for back, width in (((0, 0, 0), 4), (colour, 2)):
+        for points in outlines:
+            pen.line(points, fill=back, width=width, joint="curve")
     x, y = view.place(*region.ellipse.center)
     if not inside:
-        x = max(point[0] for point in points) + 10
+        x = max(point[0] for points in outlines for point in points) + 10
     anchor = "mm" if inside else "lm"
     pen.text((x, y), label, fill=colour, font=_font(SMALL), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 

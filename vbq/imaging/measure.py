@@ -75,14 +75,15 @@ def _measured(draft: Measurement, rois: RegionSet, stack: _Stack, study: Study) 
     draft = draft.but(slice=stack.reference(found.place))
     result, values = _scored(rois, found.image)
     return draft.but(
-        status="measured",
+        status="needs_confirmation" if rois.unconfirmed else "measured",
+        reasons=list(rois.unconfirmed),
         vbq=result.vbq,
         interval=result.interval,
         variants=result.variants,
         method="reader",
         levels=result.levels,
         csf=result.csf,
-        flags=[*draft.flags, *found.flags, *result.flags, *flags_of(result, values, found.image)],
+        flags=[*draft.flags, *rois.remarks, *found.flags, *result.flags, *flags_of(result, values, found.image)],
     )
 
 

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from schemas.errors import NotMeasurable
 from schemas.measurement import Ellipse, Region
+from vbq.imaging.polygon import outline_mask
 from vbq.imaging.volume import Floats, Slice
 
 MIN_SEMI_AXIS_MM = 0.1
@@ -25,7 +26,12 @@ def pixels_of(ellipse: Ellipse, image: Slice) -> Floats:
 def mask_of(
     ellipse: Ellipse, rows: int, columns: int, pixel_spacing_mm: tuple[float, float]
 ) -> tuple[slice, slice, npt.NDArray[np.bool_]]:
-    """(rows, columns, mask): the bounding box as slices, and which of its pixel centres lie in the ellipse."""
+    """(rows, columns, mask): the bounding box as slices, and which of its pixel centres lie in the ellipse.
+
+    Where the region has an outline, in the outline.
+    """
+    if ellipse.outline is not None:
+        return outline_mask(ellipse.outline, rows, columns, pixel_spacing_mm)
     a, b = ellipse.semi_axes_mm
     if min(a, b) < MIN_SEMI_AXIS_MM or max(a, b) > MAX_SEMI_AXIS_MM:
         raise NotMeasurable(
