@@ -31,7 +31,7 @@ COLUMNS = (
     "follow_up",
     "dxa_category",
 )
-STEPS = 40_000
+STEPS = 100_000
 SMOOTHING = 0.25
 """Share of the spread within a group that a resampled woman is moved by."""
 FEWEST = 10

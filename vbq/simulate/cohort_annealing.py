@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from vbq.cohort.arrays import Floats, Ints
+from vbq.cohort.survival.compiled import solve
 
 # Columns of the array that is annealed
 AGE, WEIGHT, CRCL, ALP, VBQ, T, HISTORY, TIME = range(8)
@@ -44,6 +45,7 @@ def _cox(Z: Floats, order: Ints, members: Ints, n_events: int, beta: Floats) -> 
     n = len(order)
     info = np.zeros((p, p))
     score = np.zeros(p)
+    step = np.zeros(p)
     s1 = np.zeros(p)
     s2 = np.zeros((p, p))
     for _ in range(25):
@@ -71,17 +73,22 @@ def _cox(Z: Floats, order: Ints, members: Ints, n_events: int, beta: Floats) -> 
                     score[a] += Z[i, members[a]] - mean
                     for b in range(a + 1):
                         info[a, b] += s2[a, b] * inverse - mean * s1[b] * inverse
+        solve(info, score, 0.0, step)
+        largest = 0.0
         for a in range(p):
-            for b in range(a):
-                info[b, a] = info[a, b]
-        step = np.linalg.solve(info, score)
-        largest = np.abs(step).max()
+            largest = max(largest, abs(step[a]))
         if largest > 1.0:
             step *= 1.0 / largest
         beta += step
         if largest < 1e-6:
             break
-    return np.sqrt(np.diag(np.linalg.inv(info)))
+    errors = np.zeros(p)
+    for a in range(p):  # one column of the inverse at a time
+        score[:] = 0.0
+        score[a] = 1.0
+        solve(info, score, 0.0, step)
+        errors[a] = np.sqrt(step[a])
+    return errors
 
 
 @njit(cache=True, error_model="numpy")

@@ -105,7 +105,7 @@ def _evaluate(rows: Rows, copies: Ints, efron: bool, beta: Floats, derivatives: 
 
 
 @njit(cache=True, error_model="numpy")
-def _solve(info: Floats, gradient: Floats, ridge: float, step: Floats) -> bool:
+def solve(info: Floats, gradient: Floats, ridge: float, step: Floats) -> bool:
     """Solve for step = (info + ridge I)^-1 gradient by Cholesky; False where info is not positive definite."""
     p = len(gradient)
     L = np.zeros((p, p))
@@ -151,7 +151,7 @@ def newton(rows: Rows, copies: Ints, rule: Rule) -> tuple[int, Floats, Floats, f
         iteration += 1
         for j in range(p):
             gradient[j] -= ridge * beta[j]
-        if not _solve(info, gradient, ridge, step):
+        if not solve(info, gradient, ridge, step):
             status = SINGULAR
             break
         scale = 1.0

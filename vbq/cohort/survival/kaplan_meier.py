@@ -53,10 +53,15 @@ def log_rank(time: Floats, event: Floats | Bools, group: Ints) -> tuple[float, f
     """(chi-square, p) of the difference between groups numbered 0..g-1. group (n,)."""
     time, status = checked(time, event)
     time = equal_times(time)
-    labels = np.unique(group)
-    distinct = np.unique(time[status])
-    at_risk = np.array([[(time[group == g] >= t).sum() for g in labels] for t in distinct], dtype=np.float64)
-    deaths = np.array([[((time == t) & status & (group == g)).sum() for g in labels] for t in distinct], dtype=float)
+    labels, member = np.unique(group, return_inverse=True)
+    distinct, moment = np.unique(time, return_inverse=True)
+    shape = (len(distinct), len(labels))
+    place = moment * len(labels) + member
+    deaths = np.bincount(place, status.astype(np.float64), shape[0] * shape[1]).reshape(shape)
+    leaving = np.bincount(place, minlength=shape[0] * shape[1]).reshape(shape)
+    at_risk = np.cumsum(leaving[::-1], axis=0)[::-1].astype(np.float64)
+    seen = deaths.sum(axis=1) > 0
+    at_risk, deaths = at_risk[seen], deaths[seen]
     n, d = at_risk.sum(axis=1), deaths.sum(axis=1)
     expected = at_risk * (d / n)[:, None]
     difference = (deaths - expected).sum(axis=0)[:-1]
