@@ -1,21 +1,27 @@
 """Facts and the latest measurement become the assessment that counts."""
 
+import datetime as dt
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gateways.facts import StoredResource
 from gateways.jobs import Job
+from gateways.shadows import ShadowScore, beside
 from schemas.assessment import Assessment
+from schemas.errors import ModelRefused
 from schemas.fhir.facts import patient_facts
 from schemas.fhir.full import checked
 from schemas.fhir.reference import base_of, qualified
 from schemas.fhir.results import resources_of
 from schemas.measurement import Measurement
 from vbq.assess import assess, withdraw
+from vbq.risk.signature import LoadedModel
 from workers.bench import Bench
 
+log = logging.getLogger(__name__)
 STATED = ("Patient", "Observation", "Condition")
 
 
@@ -34,6 +40,7 @@ def assess_patient(bench: Bench, job: Job) -> None:
     """Bring the assessment of the job's patient up to date. Nothing is written where nothing changed."""
     known = _known(bench, job.patient)
     found = decide(bench, job.patient, known)
+    pair = shadow_score(bench, job.patient, known, found) if found is not None else None
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
         if found is not None and (known.current is None or found.id != known.current.id):
@@ -48,7 +55,38 @@ def assess_patient(bench: Bench, job: Job) -> None:
             )
             if bench.config.ehr is not None:
                 bench.jobs.bump(connection, "publish", job.patient, job.patient)
+        if pair is not None:
+            bench.shadows.store(connection, pair)
         bench.jobs.finish(connection, job)
+
+
+def shadow_score(bench: Bench, patient: str, known: Known, found: Assessment) -> ShadowScore | None:
+    """What the shadow model says beside `found`, if there is one that has not yet. It never stops the active model."""
+    if found.state == "withdrawn":
+        return None
+    try:
+        shadow = bench.models.shadow()
+    except ModelRefused as error:
+        log.warning("the shadow model is not asked", extra={"code": error.reason_code})
+        return None
+    if shadow is None:
+        return None
+    with bench.database.read() as connection:
+        if bench.shadows.has(connection, found.id, shadow.digest):
+            return None
+    try:
+        return beside(found, opinion(bench, patient, known, shadow, found.created))
+    except ModelRefused as error:
+        return ShadowScore(
+            assessment=found.id,
+            digest=shadow.digest,
+            active=found.model.digest,
+            state="refused",
+            active_state=found.state,
+            active_risk=found.risk.risk if found.risk else None,
+            active_class=found.risk.risk_class if found.risk else None,
+            reason=error.reason_code,
+        )
 
 
 def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
@@ -64,8 +102,12 @@ def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
         return None
     if known.measuring and not known.measurements:
         return None  # the first measurement is on its way; the card says so meanwhile
+    return opinion(bench, patient, known, bench.models.active(), now)
+
+
+def opinion(bench: Bench, patient: str, known: Known, model: LoadedModel, now: dt.datetime) -> Assessment:
+    """What `model` says of the patient."""
     study = chosen_study(known)
-    model = bench.models.active()
     return assess(
         patient=patient,
         study=qualified(study.reference, base_of(patient)) if study is not None else None,
@@ -75,7 +117,7 @@ def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
         digest=model.digest,
         policy=bench.config.merge,
         as_of=now,
-        previous=current.id if current is not None else None,
+        previous=known.current.id if known.current is not None else None,
         software=bench.software,
     )
 

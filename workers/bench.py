@@ -12,6 +12,7 @@ from gateways.jobs import Jobs
 from gateways.models import Models
 from gateways.results import Results
 from gateways.settings import Settings
+from gateways.shadows import Shadows
 from schemas.config import Config
 from schemas.errors import BrokerUnavailable
 
@@ -30,6 +31,7 @@ class Bench:
     facts: Facts
     results: Results
     models: Models
+    shadows: Shadows
     sender: Sender
     software: str
 
@@ -46,6 +48,7 @@ class Bench:
             facts=Facts(database),
             results=Results(database),
             models=Models(settings, database),
+            shadows=Shadows(database),
             sender=Sender(settings),
             software=f"{SOFTWARE} {version(SOFTWARE)}",
         )

@@ -17,6 +17,7 @@ from gateways.jobs import Jobs
 from gateways.models import Models
 from gateways.results import Results
 from gateways.settings import Settings
+from gateways.shadows import Shadows
 from gateways.tables import jobs, resources
 from schemas.events import IncomingEvent
 from schemas.fhir.events import events_of
@@ -100,6 +101,7 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callabl
         own: dict[str, Any] = {"database": database, "sender": NoBroker()}
         own |= {"inbox": Inbox(database), "jobs": Jobs(database)}
         own |= {"facts": Facts(database), "results": Results(database), "models": Models(bench.settings, database)}
+        own |= {"shadows": Shadows(database)}
         return Hands(dataclasses.replace(bench, **own))
 
     return make
