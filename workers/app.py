@@ -16,6 +16,7 @@ from schemas.events import RELEVANT_TYPES
 from schemas.fhir.full import validate
 from workers.bench import Bench
 from workers.heartbeat import Heartbeat
+from workers.scratch import clear_scratch
 from workers.tasks import register
 
 BEAT_SECONDS = 5.0
@@ -39,6 +40,8 @@ class Worker:
     def run(self, queues: Sequence[str] = tuple(QUEUES.values())) -> int:
         """Work until SIGTERM or SIGINT; what is at work then is finished, or its lease runs out."""
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if left := clear_scratch(self._settings.data_dir):
+            log.warning("images that a killed worker left behind were removed", extra={"directories": left})
         Bench.open(self._settings).close()  # a wrong configuration ends the process now, not in each child
         preload()
         embedded = "embedded" if not self._settings.redis_url else "given"

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from vbq.imaging.identity import check_identity
 from vbq.imaging.measure import ALGORITHM, measure
 from workers.bench import Bench
 from workers.relevance import endpoint_ids
+from workers.scratch import scratch
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,8 @@ def measured(
 ) -> Measurement:
     """The measurement of an ImagingStudy. Raises Rejected or Unavailable where it cannot be had."""
     limits = limits_of(bench.settings)
-    with tempfile.TemporaryDirectory(prefix="vbq-study-") as scratch:
-        place = _place(study, endpoints, bench.config, Path(scratch), limits)
+    with scratch(bench.settings.data_dir) as fetched:
+        place = _place(study, endpoints, bench.config, fetched, limits)
         files = open_study(place, study_uid=study_uid_of(study), limits=limits)
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
@@ -63,10 +63,10 @@ def measured(
 
 
 def _place(
-    study: dict[str, Any], endpoints: list[dict[str, Any]], config: Config, scratch: Path, limits: DicomLimits
+    study: dict[str, Any], endpoints: list[dict[str, Any]], config: Config, fetched: Path, limits: DicomLimits
 ) -> Path:
     try:
-        return locate(study, endpoints, config, scratch=scratch, limits=limits)
+        return locate(study, endpoints, config, scratch=fetched, limits=limits)
     except Rejected as error:
         if error.reason_code != "endpoint-unknown":
             raise
