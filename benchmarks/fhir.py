@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gateways.card_policy import card_policy
 from schemas.assessment import Assessment
 from schemas.fhir.events import events_of
 from schemas.fhir.facts import patient_facts
@@ -15,8 +16,11 @@ from schemas.fhir.full import checked, validate
 from schemas.fhir.parse import parse_json
 from schemas.fhir.results import as_transaction, resources_of
 from services.cards import cards_for
+from services.locales import locales_of
+from services.orders import Moment
 from tests.assessments import assessment
 
+POLICY = card_policy(None)
 REPEATS = 60
 
 
@@ -49,7 +53,15 @@ def cpu_ms(call: Callable[[], object]) -> tuple[float, float]:
 def card_of(made: Assessment) -> dict[str, Any]:
     """The card as it is sent."""
     (card,) = cards_for(
-        made, known=True, in_progress=False, hook="patient-view", hook_instance="x", base_url="http://127.0.0.1:8080"
+        made,
+        known=True,
+        in_progress=False,
+        moment=Moment("patient-view", "chart", frozenset()),
+        hook_instance="x",
+        base_url="http://127.0.0.1:8080",
+        policy=POLICY,
+        locale=locales_of(POLICY)["en"],
+        clinician="0" * 16,
     )
     return card.document()
 

@@ -1,13 +1,14 @@
-"""What clinicians did with the cards: kept once, however often an EHR tells it."""
+"""What clinicians did with the cards: kept once, however often an EHR tells it, and with an effect on later cards."""
 
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Float, LargeBinary, String, Table
+from sqlalchemy import Column, Float, Index, LargeBinary, Select, String, Table, Text, bindparam, func, select
 
 from gateways.database import Database
-from gateways.tables import metadata
+from gateways.tables import assessments, metadata
+from schemas.assessment import Assessment
 
 feedback = Table(
     "feedback",
@@ -19,32 +20,141 @@ feedback = Table(
     Column("client", String(64), nullable=False),
     Column("received", Float, nullable=False, comment="seconds since 1970"),
     Column("body", LargeBinary, nullable=False, comment="the entry as sent; a user's comment may name a patient"),
+    Column("assessment", String(36), comment="what the card was about; null where its id is not one of ours"),
+    Column("patient", Text),
+    Column("clinician", String(16), comment="a hash (services/card_ids.py), never a name"),
+    Column("phase", String(8), comment="chart or order"),
+    Column("finding", String(32), comment="risk class, or state where there was no risk"),
+    Column("model_id", String(64)),
+    Column("model_version", String(32)),
+    Column("reason", String(64), comment="code of the override reason; null: none was given"),
+    Index("feedback_of", "patient", "clinician"),
 )
 
 
 class CardFeedback(NamedTuple):
-    """One entry of a feedback message."""
+    """One entry of a feedback message, and what its card was about where the card's id tells it."""
 
     card: str
     outcome: str
     outcome_timestamp: str
     body: bytes
+    reason: str | None = None
+    assessment_prefix: str | None = None
+    clinician: str | None = None
+    phase: str | None = None
+
+
+class Kept(NamedTuple):
+    """A row that was new."""
+
+    outcome: str
+    reason: str | None
+    model_version: str | None
+
+
+class Ruling(NamedTuple):
+    """A card that a clinician overrode with a reason."""
+
+    finding: str
+    received: float
+
+
+class Counted(NamedTuple):
+    """How often something was done with cards of one kind."""
+
+    service: str
+    model: str
+    reason: str | None
+    outcome: str
+    cards: int
 
 
 class Feedback:
     """The feedback table."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
+        self._clock = clock
+        self._rulings = database.prepared(_rulings_statement())
 
     def store(self, service: str, client: str, entries: Sequence[CardFeedback]) -> int:
         """Write `entries` in one transaction; returns how many are new. Raises StoreUnavailable."""
-        received = time.time()
-        rows = [
-            {**entry._asdict(), "service": service, "client": client, "received": received} for entry in set(entries)
-        ]
-        if not rows:
-            return 0
-        statement = self._database.insert(feedback).on_conflict_do_nothing().returning(feedback.c.card)
+        return len(self.keep(service, client, entries))
+
+    def keep(self, service: str, client: str, entries: Sequence[CardFeedback]) -> list[Kept]:
+        """Write `entries` in one transaction; returns the rows that are new. Raises StoreUnavailable."""
+        received = self._clock()
+        kept = []
         with self._database.write() as connection:
-            return len(connection.execute(statement, rows).fetchall())
+            for entry in dict.fromkeys(entries):
+                about = self._about(connection, entry)
+                row = {
+                    "service": service,
+                    "card": entry.card,
+                    "outcome": entry.outcome,
+                    "outcome_timestamp": entry.outcome_timestamp,
+                    "client": client,
+                    "received": received,
+                    "body": entry.body,
+                    "reason": entry.reason,
+                    **about,
+                }
+                statement = self._database.insert(feedback).values(row).on_conflict_do_nothing()
+                if connection.execute(statement.returning(feedback.c.card)).one_or_none() is not None:
+                    kept.append(Kept(entry.outcome, entry.reason, about.get("model_version")))
+        return kept
+
+    def _about(self, connection: Any, entry: CardFeedback) -> dict[str, str | None]:
+        if entry.assessment_prefix is None:
+            return {}
+        mine = assessments.c.id.startswith(entry.assessment_prefix, autoescape=True)
+        row = connection.execute(select(assessments.c.body).where(mine).limit(2)).fetchall()
+        if len(row) != 1:  # of a first answer that was never stored, or (once in 10^8) not to be told apart
+            return {}
+        found = Assessment.model_validate_json(bytes(row[0].body))
+        return {
+            "assessment": found.id,
+            "patient": found.patient,
+            "clinician": entry.clinician,
+            "phase": entry.phase,
+            "finding": finding_of(found),
+            "model_id": found.model.id,
+            "model_version": found.model.version,
+        }
+
+    def ruling(self, patient: str, clinician: str, phase: str) -> Ruling | None:
+        """The latest override with a reason. In one query of some microseconds."""
+        rows = self._rulings({"patient": patient, "clinician": clinician, "phase": phase})
+        return Ruling(str(rows[0][0]), float(rows[0][1])) if rows else None
+
+    def counted(self, *, since: float = 0.0) -> list[Counted]:
+        """Everything received after `since` (seconds since 1970), by service, model, reason and outcome."""
+        model = func.coalesce(feedback.c.model_id + " " + feedback.c.model_version, "unknown")
+        keys = (feedback.c.service, model, feedback.c.reason, feedback.c.outcome)
+        statement = select(*keys, func.count()).where(feedback.c.received > since).group_by(*keys)
+        with self._database.read() as connection:
+            rows = [Counted(*row) for row in connection.execute(statement)]
+        return sorted(rows, key=lambda row: (row.service, row.model, row.outcome, row.reason or ""))
+
+
+def finding_of(assessment: Assessment) -> str:
+    """The risk class, or the state where there is no risk."""
+    return assessment.risk.risk_class if assessment.risk is not None else assessment.state
+
+
+def is_quiet(ruling: Ruling | None, finding: str, *, now: float, quiet_days: float) -> bool:
+    """Whether the latest ruling still holds: young enough, and about the same finding. Pure."""
+    return ruling is not None and ruling.finding == finding and now - ruling.received < quiet_days * 86400
+
+
+def _rulings_statement() -> Select[Any]:
+    mine = (
+        feedback.c.patient == bindparam("patient", type_=Text()),
+        feedback.c.clinician == bindparam("clinician", type_=Text()),
+        feedback.c.phase == bindparam("phase", type_=Text()),
+        feedback.c.outcome == "overridden",
+        feedback.c.reason.is_not(None),
+    )
+    newest = feedback.c.received.desc()
+    return select(feedback.c.finding, feedback.c.received).where(*mine).order_by(newest).limit(1)

@@ -3,10 +3,20 @@
 Row numbers are those of the requirements sheet, which takes them from CDS Hooks 2.0 and 2.0.1.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from schemas.errors import NotAcceptable
@@ -38,14 +48,39 @@ class Context(Incoming):
     draft_orders: dict[str, Any] | None = None
 
 
+class FhirAuthorization(Incoming):
+    """A token lent for the time of one call (rows 16, 17): it is never stored, logged or shown."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, alias_generator=None, hide_input_in_errors=True)
+
+    access_token: SecretStr
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: Text
+    subject: Text
+
+    @model_validator(mode="after")
+    def _fits_a_header(self) -> Self:
+        if not re.fullmatch(r"[\x21-\x7e]{1,16384}", self.access_token.get_secret_value()):
+            raise ValueError("access_token is not what a header can hold")
+        return self
+
+
 class HookRequest(Incoming):
-    """A call of a service (row 15). fhirAuthorization is not read: nothing is fetched with it, so it is never held."""
+    """A call of a service (row 15)."""
 
     hook: str
     hook_instance: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     fhir_server: Url | None = None
+    fhir_authorization: FhirAuthorization | None = None
     context: Context
-    prefetch: dict[str, Any] = Field(default_factory=dict)
+    prefetch: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _authorization_is_for_a_server(self) -> Self:
+        if self.fhir_authorization is not None and self.fhir_server is None:
+            raise ValueError("fhirServer is required where fhirAuthorization is sent")
+        return self
 
     @model_validator(mode="after")
     def _orders_where_the_hook_has_them(self) -> Self:
@@ -187,12 +222,21 @@ class Discovery(Outgoing):
     services: list[Service]
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be printed")
+    return text
+
+
+Printable = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
+
+
 class AcceptedSuggestion(Incoming):
     id: Text
 
 
 class ReasonGiven(Incoming):
-    code: Text
+    code: Printable
     system: Text | None = None
     display: str | None = None
 
@@ -205,7 +249,7 @@ class OverrideReason(Incoming):
 class FeedbackEntry(Incoming):
     """What became of one card (row 39)."""
 
-    card: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    card: Printable
     outcome: Literal["accepted", "overridden"]
     outcome_timestamp: Annotated[
         str,

@@ -2,18 +2,24 @@
 
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from gateways.models import Models
 from gateways.results import PatientView
 from schemas.assessment import Assessment, ModelRef
+from schemas.card_policy import CardPolicy, Trigger
 from schemas.cds import Hook, HookResponse
+from schemas.config import Language
 from schemas.errors import ModelRefused
 from services.answers import dumps
-from services.cards import cards_for
+from services.card_ids import card_id
+from services.cards import NOTHING_MORE, Extras, cards_for
+from services.locales import Locale
+from services.orders import Moment
 
-KEPT = 512  # some 4 kB each
-CAUTIONS_KEPT = 64
+KEPT: Final = 512  # some 4 kB each
+CAUTIONS_KEPT: Final = 64
+_NOBODY: Final = "0" * 16
 
 
 class Answer(NamedTuple):
@@ -23,43 +29,63 @@ class Answer(NamedTuple):
     indicators: tuple[str, ...]
 
 
+NO_CARDS: Final = Answer(dumps(HookResponse().document()), ())
+_Key = tuple[str, Hook, Trigger, frozenset[Trigger], bool, Language, Extras]
+
+
 class CardAnswers:
     """Makes answers and keeps those that rest on a stored assessment alone. Safe to share between threads."""
 
-    def __init__(self, models: Models, base_url: str) -> None:
+    def __init__(self, models: Models, base_url: str, policy: CardPolicy) -> None:
         self._models = models
         self._base_url = base_url
+        self._policy = policy
         self._guard = threading.Lock()
-        self._kept: OrderedDict[tuple[str, Hook, bool], tuple[Assessment, Answer]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[Assessment, Answer]] = OrderedDict()
         self._cautions: dict[str, str | None] = {}
 
-    def of(self, view: PatientView, hook: Hook, hook_instance: str) -> Answer:
-        """The answer to one call of `hook`."""
+    def of(
+        self,
+        view: PatientView,
+        moment: Moment,
+        locale: Locale,
+        *,
+        clinician: str,
+        hook_instance: str,
+        extras: Extras = NOTHING_MORE,
+    ) -> Answer:
+        """The answer to one call. Cards differ between clinicians by their id alone, which is put in afterwards."""
         assessment = view.assessment
         if assessment is None:
-            return self._made(view, hook, hook_instance)
-        key = (assessment.id, hook, view.in_progress)
+            return self._made(view, moment, locale, hook_instance, extras)
+        key = (assessment.id, moment.hook, moment.trigger, moment.kinds, view.in_progress, locale.language, extras)
         with self._guard:
             kept = self._kept.get(key)
-            if kept is not None and kept[0] is assessment:  # an id may come back with another content: compare
+            if kept is not None:
                 self._kept.move_to_end(key)
-                return kept[1]
-        answer = self._made(view, hook, hook_instance)
-        with self._guard:
-            self._kept[key] = (assessment, answer)
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return answer
+        if kept is None or kept[0] is not assessment:  # an id may come back with another content: compare
+            kept = (assessment, self._made(view, moment, locale, hook_instance, extras))
+            with self._guard:
+                self._kept[key] = kept
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        nobodys = card_id(assessment.id, moment.hook, moment.trigger, _NOBODY).encode()
+        theirs = card_id(assessment.id, moment.hook, moment.trigger, clinician).encode()
+        return Answer(kept[1].body.replace(nobodys, theirs, 1), kept[1].indicators)
 
-    def _made(self, view: PatientView, hook: Hook, hook_instance: str) -> Answer:
+    def _made(self, view: PatientView, moment: Moment, locale: Locale, hook_instance: str, extras: Extras) -> Answer:
         cards = cards_for(
             view.assessment,
             known=view.known,
             in_progress=view.in_progress,
-            hook=hook,
+            moment=moment,
             hook_instance=hook_instance,
             base_url=self._base_url,
+            policy=self._policy,
+            locale=locale,
+            clinician=_NOBODY,
             caution=self._caution(view.assessment.model) if view.assessment else None,
+            extras=extras,
         )
         return Answer(dumps(HookResponse(cards=cards).document()), tuple(card.indicator for card in cards))
 

@@ -1,62 +1,46 @@
 """An assessment as CDS Hooks cards. Pure: the stored result in, cards out.
 
-Some 100 microseconds a card. An assessment never changes, so a service may keep the rendered card by
-(assessment.id, hook, in_progress).
+Some 200 microseconds a card. An assessment never changes, so services/card_answers.py keeps what was rendered. Cards
+are short: the panel of an EHR is an eighth of the screen wide.
 """
 
 import uuid
+from dataclasses import dataclass
 from typing import Final
 
-from schemas.assessment import Assessment, AssessmentState, Risk
-from schemas.cds import Card, Coding, Hook, Indicator, Link, Source
-from schemas.clinical import ClinicalInput, IgnoredInput
+from schemas.assessment import Assessment
+from schemas.card_policy import RANK, CardPolicy
+from schemas.cds import Card, Coding, Indicator, Link, Source
+from schemas.clinical import ClinicalInput
 from schemas.fhir import systems
-from schemas.measurement import Measurement
-from schemas.wording import (
-    INFORMS,
-    OUTCOME,
-    RESEARCH_USE,
-    interval,
-    model_text,
-    percent,
-    remarks,
-    used_and_other,
-    value_text,
-    years,
-)
+from schemas.wording import model_text, used_and_other, years
+from services.card_ids import card_id
+from services.locales import Locale
 from services.markdown import escaped, shortened
+from services.orders import Moment
+from services.suggestions import suggestions_for
 
 SUMMARY_LIMIT: Final = 139
-IGNORED_SHOWN: Final = 6
+OTHERS_SHOWN: Final = 6
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, f"{systems.ROOT}/card")
-_TOPIC: Final = Coding(system=systems.TOPIC, code="vertebral-fracture-risk", display="Vertebral fracture risk")
-_OVERRIDE_REASONS: Final = [
-    Coding(system=systems.OVERRIDE_REASON, code=code, display=display)
-    for code, display in (
-        ("already-managed", "Bone health is already being managed"),
-        ("not-relevant-now", "Not relevant to this visit"),
-        ("doubtful", "The result is doubtful for this patient"),
-    )
-]
-_HEADLINES: Final[dict[AssessmentState, str]] = {
-    "incomplete": "Vertebral fracture risk not computed: missing",
-    "needs_regions": "Vertebral fracture risk not computed: the MRI has no measured regions yet",
-    "needs_confirmation": "Vertebral fracture risk not computed: the measured MRI regions await confirmation",
-    "not_measurable": "Vertebral fracture risk not computed: VBQ cannot be measured on the MRI",
-    "outside_population": "Vertebral fracture risk not computed: outside the model's population",
-    "withdrawn": "Vertebral fracture risk withdrawn: what it rested on is no longer valid",
-}
-_NAMES: Final[dict[str, str]] = {
-    "vbq": "VBQ from a lumbar MRI",
-    "t_score": "DXA T-score of the lumbar spine",
-    "age_years": "age",
-    "sex": "sex",
-    "menopause": "menopausal status",
-    "weight_kg": "weight",
-    "crcl_ml_min": "creatinine clearance",
-    "alp_u_l": "alkaline phosphatase",
-    "history_vf": "history of vertebral fracture",
-}
+OVERRIDE_REASONS: Final = ("already-managed", "not-relevant-now", "doubtful", "patient-declines")
+# Said of every patient that the model may be asked about; on the card only where they are missing.
+_UNSAID: Final = ("sex", "age_years", "menopause")
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What this call adds to what is stored."""
+
+    first_answer: bool = False
+    """The assessment was computed on the spot and is stored nowhere yet."""
+    not_had: tuple[str, ...] = ()
+    """Prefetch keys that could neither be read nor fetched."""
+    treatment: bool | None = None
+    """Whether the medication list has a treatment of osteoporosis; None: it was not read."""
+
+
+NOTHING_MORE: Final = Extras()
 
 
 def cards_for(
@@ -64,46 +48,81 @@ def cards_for(
     *,
     known: bool,
     in_progress: bool,
-    hook: Hook,
+    moment: Moment,
     hook_instance: str,
     base_url: str,
+    policy: CardPolicy,
+    locale: Locale,
+    clinician: str,
     caution: str | None = None,
+    extras: Extras = NOTHING_MORE,
 ) -> list[Card]:
-    """The cards about a patient whose current assessment is `assessment`: none for a patient nobody told us of.
+    """The cards about a patient whose current assessment is `assessment`: none for a patient nobody told us of, and
+    none where the policy is quiet at this moment.
 
     `in_progress`: an assessment is on its way. `caution`: the model's own sentence for cards (ModelArtefact.caution).
-    `base_url`: ours, without a slash at its end. An assessment's card has the same uuid whenever it is shown by the
-    same hook, so that feedback on it can be traced.
+    `base_url`: ours, without a slash at its end. `clinician`: a tag of card_ids.clinician_tag.
     """
+    rule = policy.show[moment.trigger]
     if assessment is None:
-        return [_on_its_way(hook, hook_instance, base_url)] if known and in_progress else []
+        waiting = known and in_progress and rule.on_its_way
+        return [_on_its_way(moment, hook_instance, base_url, locale)] if waiting else []
+    if not shown(assessment, moment, policy):
+        return []
+    supporting = None if extras.first_answer else f"{base_url}/fhir/RiskAssessment/{assessment.id}"
+    suggestions = suggestions_for(assessment, moment, policy, locale, treatment=extras.treatment, supporting=supporting)
     return [
         Card(
-            uuid=str(uuid.uuid5(_NAMESPACE, f"{assessment.id}|{hook}")),
-            summary=_summary(assessment),
+            uuid=card_id(assessment.id, moment.hook, moment.trigger, clinician),
+            summary=summary(assessment, moment, locale),
             indicator=_indicator(assessment),
-            source=_source(base_url),
-            detail=_detail(assessment, in_progress=in_progress, caution=caution),
-            override_reasons=_OVERRIDE_REASONS,
-            links=[
-                Link(label=f"About the model {model_text(assessment)}", url=f"{base_url}/models/{assessment.model.id}")
-            ],
+            source=_source(base_url, locale),
+            detail=_detail(assessment, locale, in_progress=in_progress, caution=caution, extras=extras),
+            suggestions=suggestions,
+            selection_behavior="any" if suggestions else None,
+            override_reasons=_override_reasons(locale),
+            links=_links(assessment, base_url, policy, locale, stored=not extras.first_answer),
         )
     ]
 
 
-def _on_its_way(hook: Hook, hook_instance: str, base_url: str) -> Card:
+def shown(assessment: Assessment, moment: Moment, policy: CardPolicy) -> bool:
+    """Whether the policy wants a card about `assessment` at `moment`."""
+    rule = policy.show[moment.trigger]
+    if assessment.risk is None:
+        return assessment.state in rule.states
+    return rule.risk_from != "never" and RANK[assessment.risk.risk_class] >= RANK[rule.risk_from]
+
+
+def _on_its_way(moment: Moment, hook_instance: str, base_url: str, locale: Locale) -> Card:
     return Card(
-        uuid=str(uuid.uuid5(_NAMESPACE, f"{hook_instance}|{hook}|on-its-way")),
-        summary="Vertebral fracture risk: the result is on its way",
+        uuid=str(uuid.uuid5(_NAMESPACE, f"{hook_instance}|{moment.hook}|on-its-way")),
+        summary=locale.text("summary.on_its_way"),
         indicator="info",
-        source=_source(base_url),
-        detail=f"Data on this patient has arrived and is being assessed. Open the chart again shortly.\n\n{_footer()}",
+        source=_source(base_url, locale),
+        detail=f"{locale.text('detail.on_its_way')}\n\n{_footer(locale)}",
     )
 
 
-def _source(base_url: str) -> Source:
-    return Source(label="VBQ vertebral fracture risk (research use)", url=f"{base_url}/", topic=_TOPIC)
+def _source(base_url: str, locale: Locale) -> Source:
+    topic = Coding(system=systems.TOPIC, code="vertebral-fracture-risk", display=locale.text("topic"))
+    return Source(label=locale.text("source"), url=f"{base_url}/", topic=topic)
+
+
+def _override_reasons(locale: Locale) -> list[Coding]:
+    return [
+        Coding(system=systems.OVERRIDE_REASON, code=code, display=locale.text(f"override.{code}"))
+        for code in OVERRIDE_REASONS
+    ]
+
+
+def _links(assessment: Assessment, base_url: str, policy: CardPolicy, locale: Locale, *, stored: bool) -> list[Link]:
+    model = locale.text("link.model", model=model_text(assessment))
+    links = [Link(label=model, url=f"{base_url}/models/{assessment.model.id}")]
+    if stored and policy.review_link != "none":
+        review = f"{base_url}/review/{assessment.id}"
+        links.append(Link(label=locale.text("link.review"), url=review, type=policy.review_link))
+    return links
 
 
 def _indicator(assessment: Assessment) -> Indicator:
@@ -111,46 +130,72 @@ def _indicator(assessment: Assessment) -> Indicator:
     return "warning" if assessment.risk is not None and assessment.risk.risk_class == "high" else "info"
 
 
-def _summary(assessment: Assessment) -> str:
+def summary(assessment: Assessment, moment: Moment, locale: Locale) -> str:
+    """One line, under 140 characters, that speaks to what is being ordered."""
+    values: dict[str, str] = {
+        row.name: locale.value(row) for row in assessment.inputs if row.name in ("vbq", "t_score")
+    }
     risk = assessment.risk
     if risk is not None:
-        text = (
-            f"{years(risk.horizon_years)}-year vertebral fracture risk {percent(risk.risk)} ({interval(risk)}), "
-            f"{risk.risk_class}; research use"
-        )
+        values |= {"years": years(risk.horizon_years), "risk": locale.percent(risk.risk)}
+        values |= {"class": locale.risk_class(risk), "interval": locale.interval(risk)}
+        kind = "summary.risk"
     elif assessment.state == "incomplete":
-        missing = ", ".join(_NAMES.get(name, name) for name in assessment.missing) or "an input"
-        text = f"{_HEADLINES['incomplete']} {missing}"
+        values["missing"] = locale.joined([locale.name(name) for name in assessment.missing])
+        kind = "summary.incomplete"
     else:
-        text = _HEADLINES.get(assessment.state, "Vertebral fracture risk not computed")
-    return shortened(text, SUMMARY_LIMIT)
+        return shortened(locale.text(f"summary.{assessment.state}"), SUMMARY_LIMIT)
+    special = f"{kind}.{moment.trigger}"
+    pending = moment.trigger != "dxa" or risk is not None or "t_score" in assessment.missing
+    if locale.has(special) and pending:
+        try:
+            return shortened(locale.text(special, **values), SUMMARY_LIMIT)
+        except KeyError:  # it speaks of a VBQ or T-score that is not there
+            pass
+    return shortened(locale.text(kind, **values), SUMMARY_LIMIT)
 
 
-def _detail(assessment: Assessment, *, in_progress: bool, caution: str | None) -> str:
-    parts = [_risk_line(assessment.risk)] if assessment.risk is not None else [f"**{escaped(_summary(assessment))}**"]
-    if in_progress:
-        parts.append("Newer data has arrived; a new assessment is on its way.")
-    parts += _list("", [escaped(row.text) for row in assessment.reasons])
-    if assessment.missing and assessment.state != "complete":
-        parts += _list("Missing:", [escaped(_NAMES.get(name, name)) for name in assessment.missing])
+def _detail(assessment: Assessment, locale: Locale, *, in_progress: bool, caution: str | None, extras: Extras) -> str:
+    parts = [_first_line(assessment, locale)]
+    if extras.first_answer:
+        parts.append(locale.text("detail.first_answer"))
+    elif in_progress:
+        parts.append(locale.text("detail.in_progress"))
+    parts += _list("", [locale.reason(row.code, row.text) for row in assessment.reasons[:OTHERS_SHOWN]])
+    if assessment.missing and assessment.state != "incomplete":  # there the first line names them
+        missing = [escaped(locale.name(name)) for name in assessment.missing]
+        parts += _list(locale.text("detail.missing"), missing)
     used, other = used_and_other(assessment)
-    parts += _list("The model predicts from:", [_input(row) for row in used])
-    parts += _list("Also considered:" if used else "What was considered:", [_input(row) for row in other])
-    if assessment.measurement is not None:
-        parts += _list("MRI measurement:", _measurement(assessment.measurement))
-    if assessment.risk is not None:
-        parts += _list("Note:", [escaped(row.text) for row in assessment.risk.flags])
-    parts += _list("Seen but not used:", _ignored(assessment.ignored))
-    parts.append(_model_line(assessment, caution))
-    parts.append(_footer())
+    parts += _list(locale.text("detail.used"), [_input(row, assessment, locale) for row in used])
+    heading = "detail.other" if used or assessment.model.inputs else "detail.unrecorded"
+    shown = [row for row in other if row.name not in _UNSAID or row.how == "assumed"]
+    parts += _list(locale.text(heading), [_input(row, assessment, locale) for row in shown[:OTHERS_SHOWN]])
+    parts += _list(locale.text("detail.note"), _notes(assessment, locale))
+    if extras.treatment is False and assessment.risk is not None and assessment.risk.risk_class == "high":
+        parts.append(locale.text("detail.treatment_none"))
+    if extras.not_had:
+        parts.append(locale.text("detail.not_had", names=escaped(locale.joined(list(extras.not_had)))))
+    parts += [_model_line(assessment, locale, caution), _footer(locale)]
     return "\n\n".join(parts)
 
 
-def _risk_line(risk: Risk) -> str:
-    return (
-        f"**{years(risk.horizon_years)}-year risk of {OUTCOME}: {percent(risk.risk)}** "
-        f"({interval(risk)}; {risk.risk_class}, a display threshold and not a validated rule)"
+def _first_line(assessment: Assessment, locale: Locale) -> str:
+    risk = assessment.risk
+    if risk is None:
+        return f"**{escaped(locale.text(f'summary.{assessment.state}', **_missing(assessment, locale)))}**"
+    return locale.text(
+        "detail.risk",
+        years=years(risk.horizon_years),
+        risk=locale.percent(risk.risk),
+        interval=locale.interval(risk),
+        **{"class": locale.risk_class(risk)},
     )
+
+
+def _missing(assessment: Assessment, locale: Locale) -> dict[str, str]:
+    if assessment.state != "incomplete":
+        return {}
+    return {"missing": locale.joined([locale.name(name) for name in assessment.missing])}
 
 
 def _list(heading: str, rows: list[str]) -> list[str]:
@@ -161,39 +206,39 @@ def _list(heading: str, rows: list[str]) -> list[str]:
     return [f"{heading}\n\n{items}" if heading else items]
 
 
-def _input(row: ClinicalInput) -> str:
-    said = [*([row.date.isoformat()] if row.date else ["date not stated"]), *remarks(row)]
-    if row.date is None and row.how in ("assumed", "stated"):
-        said = said[1:]
+def _input(row: ClinicalInput, assessment: Assessment, locale: Locale) -> str:
+    said = [locale.day(row.date)] if row.date else []
+    if not said and row.how in ("measured", "estimated"):
+        said.append(locale.text("about.no_date"))
+    if row.how in ("estimated", "assumed"):
+        said.append(locale.text(f"about.{row.how}"))
+    measured = assessment.measurement
+    if row.name == "vbq" and measured is not None:
+        if measured.method is not None:
+            said.append(locale.text(f"about.{measured.method}"))
+        if measured.status == "needs_confirmation":
+            said.append(locale.text("about.unconfirmed"))
+    if row.stale:
+        said.append(locale.text("about.stale"))
     about = f" ({escaped('; '.join(said))})" if said else ""
-    return f"{escaped(row.label)}: **{escaped(value_text(row))}**{about}"
+    return f"{escaped(locale.name(row.name))}: **{escaped(locale.value(row))}**{about}"
 
 
-def _measurement(measurement: Measurement) -> list[str]:
-    rows = []
-    if measurement.vbq is not None:
-        how = {"reader": "regions drawn by a reader", "automatic": "regions found automatically"}
-        low_high = measurement.interval
-        spread = f", 95 % interval {low_high[0]:.2f} to {low_high[1]:.2f}" if low_high else ""
-        method = how[measurement.method] if measurement.method else "method not stated"
-        rows.append(escaped(f"VBQ {measurement.vbq:.2f}{spread}; {method}; {measurement.algorithm}"))
-    return [*rows, *(escaped(row.text) for row in (*measurement.reasons, *measurement.flags))]
+def _notes(assessment: Assessment, locale: Locale) -> list[str]:
+    measured = assessment.measurement
+    flags = [*(assessment.risk.flags if assessment.risk else ()), *(measured.flags if measured else ())]
+    return [locale.reason(row.code, row.text) for row in flags[:OTHERS_SHOWN]]
 
 
-def _ignored(ignored: list[IgnoredInput]) -> list[str]:
-    rows = [
-        escaped(f"{_NAMES.get(row.about, row.about)}{f' of {row.date.isoformat()}' if row.date else ''}: {row.text}")
-        for row in ignored[:IGNORED_SHOWN]
-    ]
-    more = len(ignored) - IGNORED_SHOWN
-    return [*rows, f"and {more} more"] if more > 0 else rows
+def _model_line(assessment: Assessment, locale: Locale, caution: str | None) -> str:
+    text = locale.text(
+        "detail.model",
+        model=escaped(model_text(assessment)),
+        date=escaped(locale.day(assessment.created.date())),
+        software=escaped(assessment.software),
+    )
+    return f"{text} {escaped(caution)}" if caution else text
 
 
-def _model_line(assessment: Assessment, caution: str | None) -> str:
-    day = assessment.created.date().isoformat()
-    text = f"Model {model_text(assessment)}; assessed {day} by {assessment.software}."
-    return escaped(f"{text} {caution}" if caution else text)
-
-
-def _footer() -> str:
-    return f"{INFORMS} {RESEARCH_USE}"
+def _footer(locale: Locale) -> str:
+    return f"{locale.text('detail.informs')} {locale.text('detail.research')}"

@@ -1,34 +1,74 @@
-"""CDS Hooks: discovery, the three services, feedback. A call reads one stored result; nothing is fetched."""
+"""CDS Hooks: discovery, the three services, feedback. A call reads one stored result; little else is ever needed."""
 
-from typing import Any
+import time
+from importlib.metadata import version
+from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
-from gateways.feedback import CardFeedback
+from gateways.card_policy import card_policy
+from gateways.ehr_reads import EhrReads, Loan
+from gateways.feedback import CardFeedback, finding_of, is_quiet
+from gateways.results import PatientView
 from gateways.settings import Settings
-from schemas.cds import FeedbackEntry, HookRequest, read_feedback, read_request
-from schemas.errors import NotAcceptable
+from schemas.cds import FeedbackEntry, HookRequest, Service, read_feedback, read_request
+from schemas.config import Language
+from schemas.errors import Issue, NotAcceptable
 from schemas.fhir.reference import patient_key
 from services.answers import dumps, plain_json
 from services.auth import Caller, Gate
 from services.bodies import body_of_request, json_object
-from services.card_answers import CardAnswers
+from services.card_answers import NO_CARDS, CardAnswers
+from services.card_ids import card_of, clinician_tag
+from services.cards import OVERRIDE_REASONS, Extras
 from services.cors import Cors
 from services.discovery import SERVICES, discovery
+from services.first_answers import Call, FirstAnswers, Found
+from services.kickoff import Kickoff
+from services.locales import Locale, choose, locales_of
 from services.metrics import Metrics
+from services.orders import Moment, Orders
 from services.outside import Outside
+from services.patience import Patience, at_once
+from services.problems import answer
+
+DISTRIBUTION: Final = "vbq-cds"
+READING_THREADS: Final = 16
+IN_WORDS: Final = "in-words"  # an override whose reason is a comment
 
 
 class Hooks:
     """GET /cds-services, POST /cds-services/{id} and its feedback."""
 
     def __init__(self, settings: Settings, gate: Gate, outside: Outside, metrics: Metrics) -> None:
+        config = settings.structured()
         self._settings = settings
         self._gate = gate
         self._results = outside.results
         self._feedback = outside.feedback
-        self._answers = CardAnswers(outside.models, settings.base_url)
+        self._policy = card_policy(config.cds.policy_file)
+        self._locales = locales_of(self._policy)
+        self._languages: dict[str, Language | None] = {row.name: row.language for row in config.cds_clients}
+        self._orders = Orders(self._policy)
+        self._answers = CardAnswers(outside.models, settings.base_url, self._policy)
+        self._wait = (
+            at_once
+            if outside.database.is_sqlite
+            else Patience(seconds=config.cds.budget_ms / 1000, threads=READING_THREADS)
+        )
+        self.kickoff = Kickoff(outside.inbox, outside.waker)
+        self._firsts = FirstAnswers(
+            database=outside.database,
+            results=outside.results,
+            models=outside.models,
+            kickoff=self.kickoff if config.cds.keep_prefetch else None,
+            reads=EhrReads(),
+            orders=self._orders,
+            merge=config.merge,
+            fetch_seconds=config.cds.fetch_ms / 1000,
+            software=f"{DISTRIBUTION} {version(DISTRIBUTION)}",
+        )
         self._metrics = metrics
         self._discovery = dumps(discovery().document())
 
@@ -48,51 +88,122 @@ class Hooks:
     def call(self, name: str) -> Response:
         """The cards about the patient of the context: 200, also where there are none."""
         caller = self._gate.client(request)
-        service = SERVICES.get(name)
-        if service is None:
-            raise NotFound("there is no such service; GET /cds-services lists them")
+        service = service_called(name)
         asked = read_request(self._document())
         if asked.hook != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
-        view = self._results.view(self._patient(asked, caller))
-        answer = self._answers.of(view, service.hook, asked.hook_instance)
-        for indicator in answer.indicators:
-            self._metrics.cards.labels(service.hook, indicator).inc()
-        return plain_json(answer.body)
+        moment = self._orders.moment(service.hook, asked.context.draft_orders, asked.context.selections)
+        return self._answer(asked, moment, self._call_of(asked, caller), self._locale(caller))
+
+    def _answer(self, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Response:
+        clinician = clinician_tag(call.patient, asked.context.user_id)
+        view = self._wait(lambda: self._results.view(call.patient))
+        if not view.known:
+            return self._say(moment, "nobody", NO_CARDS.body)
+        wants_treatment = "fracture_liaison" in self._policy.show[moment.trigger].suggestions
+        found = self._wait(lambda: self._firsts.look(view, call, wants_treatment=wants_treatment))
+        for key, problem in found.problems:
+            self._metrics.prefetch.labels(key, problem).inc()
+        if found.not_had and self._policy.missing_data == "412":
+            return cannot_be_had(found)
+        if found.assessment is not None and self._is_quiet(call.patient, clinician, moment, found):
+            return self._say(moment, "silenced", NO_CARDS.body)
+        made = self._answers.of(
+            PatientView(found.assessment, view.in_progress, view.known),
+            moment,
+            locale,
+            clinician=clinician,
+            hook_instance=asked.hook_instance,
+            extras=Extras(found.first, found.not_had, found.treatment),
+        )
+        for indicator in made.indicators:
+            self._metrics.cards.labels(moment.hook, indicator).inc()
+        shown = "first-answer" if found.first else "card"
+        return self._say(moment, shown if made.indicators else "below-threshold", made.body)
+
+    def _is_quiet(self, patient: str, clinician: str, moment: Moment, found: Found) -> bool:
+        if found.assessment is None or self._policy.quiet_days == 0:
+            return False
+        ruling = self._wait(lambda: self._feedback.ruling(patient, clinician, moment.phase))
+        return is_quiet(ruling, finding_of(found.assessment), now=time.time(), quiet_days=self._policy.quiet_days)
+
+    def _say(self, moment: Moment, result: str, body: bytes) -> Response:
+        self._metrics.hook_calls.labels(moment.hook, moment.trigger, result).inc()
+        return plain_json(body)
 
     def feedback(self, name: str) -> Response:
         """Keep what was done with the cards. Repeats change nothing and are answered alike."""
         caller = self._gate.client(request)
-        if name not in SERVICES:
-            raise NotFound("there is no such service; GET /cds-services lists them")
-        entries = [
-            CardFeedback(row.card, row.outcome, row.outcome_timestamp, as_sent(row))
-            for row in read_feedback(self._document()).feedback
-        ]
-        if not all(row.card.isprintable() for row in entries):
-            raise BadRequest("request.feedback: a card's uuid holds a character that cannot be printed")
-        self._feedback.store(name, caller.name, entries)
+        service = service_called(name)
+        entries = [entry_of(row) for row in read_feedback(self._document()).feedback]
+        for row in self._feedback.keep(name, caller.name, entries):
+            reason = row.reason if row.reason in (None, IN_WORDS, *OVERRIDE_REASONS) else "other"
+            labels = (service.hook, row.outcome, reason or "none", row.model_version or "unknown")
+            self._metrics.feedback.labels(*labels).inc()
         return plain_json({})
 
-    def _patient(self, asked: HookRequest, caller: Caller) -> str:
-        """The key of the patient. 400 where the EHR names a FHIR server that is not configured: p1 there is not p1
-        here.
+    def _call_of(self, asked: HookRequest, caller: Caller) -> Call:
+        """Whose chart it is, from which server. 400 where the EHR names a FHIR server that is not configured: p1 there
+        is not p1 here. Its token is used for a server that is configured for this very client, and for no other.
         """
         stated = asked.fhir_server.rstrip("/") if asked.fhir_server else None
         known = caller.bases or self._gate.bases
         if known and stated is not None and stated not in known:
             raise BadRequest("request.fhirServer is not a FHIR server that is configured for this CDS client")
+        lent = asked.fhir_authorization
+        loan = None
+        if lent is not None and stated is not None and stated in caller.bases:
+            loan = Loan(stated, lent.access_token.get_secret_value())
         if stated is None and len(known) == 1:
             stated = known[0]
+        patient_id = asked.context.patient_id
         try:
-            return patient_key(f"Patient/{asked.context.patient_id}", stated, self._gate.several)
+            patient = patient_key(f"Patient/{patient_id}", stated, self._gate.several)
         except NotAcceptable as error:
             raise BadRequest("request.fhirServer must be sent: patients of several servers are known here") from error
+        source = f"cds-{caller.name}"[:64]
+        prefetch = asked.prefetch or {}
+        return Call(patient, patient_id, source, stated, self._gate.several, prefetch, loan)
+
+    def _locale(self, caller: Caller) -> Locale:
+        return choose(
+            self._locales,
+            stated=self._languages.get(caller.name),
+            accepted=request.headers.get("Accept-Language"),
+            default=self._policy.language,
+        )
 
     def _document(self) -> dict[str, Any]:
         return json_object(body_of_request(), self._settings.max_json_depth)
 
 
-def as_sent(entry: FeedbackEntry) -> bytes:
-    """What we read of one entry, as JSON."""
-    return dumps(entry.model_dump(by_alias=True, exclude_none=True))
+def service_called(name: str) -> Service:
+    """The service with this id; 404 where there is none."""
+    service = SERVICES.get(name)
+    if service is None:
+        raise NotFound("there is no such service; GET /cds-services lists them")
+    return service
+
+
+def cannot_be_had(found: Found) -> Response:
+    """412 that names what is missing (requirement 21)."""
+    issues = [
+        Issue(f"request.prefetch.{key}", "is needed for a risk; it was not sent and could not be fetched")
+        for key in found.not_had
+    ]
+    return answer(412, "needed data could not be had", issues)
+
+
+def entry_of(row: FeedbackEntry) -> CardFeedback:
+    """One entry, with what its card's id says. A reason in words counts as one."""
+    given = row.override_reason
+    reason = given.reason.code[:64] if given and given.reason else None
+    if reason is None and given and (given.user_comment or "").strip():
+        reason = IN_WORDS
+    about = card_of(row.card)
+    body = dumps(row.model_dump(by_alias=True, exclude_none=True))
+    entry = CardFeedback(row.card, row.outcome, row.outcome_timestamp, body, reason)
+    if about is None:
+        return entry
+    phase = "chart" if about.trigger == "chart" else "order"
+    return entry._replace(assessment_prefix=about.prefix, clinician=about.clinician, phase=phase)

@@ -43,6 +43,21 @@ class Metrics:
             "vbq_events", "resources written to the inbox or found there", ["outcome"], registry=self.registry
         )
         self.cards = Counter("vbq_cards", "cards by hook and indicator", ["hook", "indicator"], registry=self.registry)
+        self.hook_calls = Counter(
+            "vbq_hook_calls",
+            "hook calls by what was ordered and what came of it",
+            ["hook", "trigger", "result"],
+            registry=self.registry,
+        )
+        self.prefetch = Counter(
+            "vbq_prefetch_problems", "prefetch that could not be had", ["key", "problem"], registry=self.registry
+        )
+        self.feedback = Counter(
+            "vbq_card_feedback",
+            "what clinicians did with cards",
+            ["hook", "outcome", "reason", "model_version"],
+            registry=self.registry,
+        )
         self.registry.register(InboxGauges(stats))
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 

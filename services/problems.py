@@ -38,6 +38,7 @@ ISSUE_TYPES: Mapping[int, str] = {
     405: "not-supported",
     406: "not-supported",
     409: "conflict",
+    412: "required",
     413: "too-long",
     415: "not-supported",
     422: "invalid",

@@ -8,11 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from gateways.card_policy import card_policy
 from schemas.assessment import Assessment, Risk
-from schemas.cds import Card, HookResponse
+from schemas.cds import Card, Hook, HookResponse
 from schemas.measurement import Reason
-from services.cards import cards_for
+from services.card_ids import clinician_tag
+from services.cards import Extras, cards_for
+from services.locales import LANGUAGES, locales_of
 from services.markdown import escaped, plain, shortened
+from services.orders import Moment
 from tests import assessments as made
 from tests.golden_files import agrees_with_golden
 
@@ -26,11 +30,23 @@ STATES = {
 }
 
 
+POLICY = card_policy(None)
+LOCALES = locales_of(POLICY)
+CHART = Moment("patient-view", "chart", frozenset())
+
+
+def at(trigger: Any, hook: Hook = "order-select") -> Moment:
+    return Moment(hook, trigger, frozenset({trigger})) if trigger != "chart" else CHART
+
+
 def cards(assessment: Assessment | None, **changes: Any) -> list[Card]:
     options: dict[str, Any] = {
         "known": True,
         "in_progress": False,
-        "hook": "patient-view",
+        "moment": CHART,
+        "policy": POLICY,
+        "locale": LOCALES["en"],
+        "clinician": clinician_tag("Patient/p1", "Practitioner/d1"),
         "hook_instance": "9922bd08-7d4b-4a1e-9b85-7f1fd5e64368",
         "base_url": BASE,
         "caution": "Derived from a publication; not validated.",
@@ -68,10 +84,10 @@ def test_a_risk_is_told_with_interval_inputs_dates_model_and_what_it_is_not() ->
         "22.9 to 38.5 %",
         "**-2.48** (2021-12-01; older than the configured window)",
         "**79.6 µmol/L** (2023-12-01",
-        "estimated; Cockcroft-Gault",
+        "Also in the record, not used by this model:",
+        "estimated",
         "assumed",
         "CSF levels disagree",
-        "older than the window",
         "lin2025-vbq-t 1.0.0",
         "Derived from a publication",
         "does not replace",
@@ -84,21 +100,22 @@ def test_a_risk_is_told_with_interval_inputs_dates_model_and_what_it_is_not() ->
 
 def test_what_is_missing_is_in_the_summary() -> None:
     assert only(made.incomplete()).summary == (
-        "Vertebral fracture risk not computed: missing DXA T-score of the lumbar spine"
+        "Vertebral fracture risk not computed: missing DXA T-score, lumbar spine"
     )
 
 
 @pytest.mark.parametrize(("risk_class", "indicator"), [("low", "info"), ("moderate", "info"), ("high", "warning")])
 def test_no_card_is_ever_critical(risk_class: Any, indicator: str) -> None:
     risk = Risk(horizon_years=5.0, risk=0.5, lower=0.4, upper=0.6, risk_class=risk_class)
-    assert only(made.assessment(risk=risk)).indicator == indicator
+    assert only(made.assessment(risk=risk), moment=at("fusion")).indicator == indicator
 
 
 def test_a_card_keeps_its_uuid_within_a_hook_and_differs_between_hooks() -> None:
     view = only(made.assessment()).uuid
     assert only(made.assessment(), hook_instance="another", in_progress=True).uuid == view
-    assert only(made.assessment(), hook="order-sign").uuid != view
-    assert only(made.assessment(id=made.NEW_ID)).uuid != view
+    assert only(made.assessment(), moment=at("fusion", "order-sign")).uuid != view
+    assert only(made.assessment(), clinician=clinician_tag("Patient/p1", "Practitioner/d2")).uuid != view
+    assert only(made.assessment(id="0b8a5e4e-0000-5b0a-8a5e-2b6a5a0f0001")).uuid != view
 
 
 HOSTILE = [
@@ -145,6 +162,12 @@ def test_hostile_text_anywhere_in_the_data_stays_text(text: str) -> None:
     rendered = html(card.detail or "")
     assert set(re.findall(r"<([^\s>]+)[^>]*>", rendered)) <= TAGS
     assert len(card.summary) < 140
+    risky = made.assessment(inputs=inputs, risk=made.assessment().risk, software=text)
+    for trigger in ("fusion", "dxa", "chart"):
+        for language in LANGUAGES:
+            extras = Extras(first_answer=True, not_had=(text,), treatment=False)
+            shown = only(risky, moment=at(trigger), locale=LOCALES[language], extras=extras, caution=text)
+            assert set(re.findall(r"<([^\s>]+)[^>]*>", html(shown.detail or ""))) <= TAGS
 
 
 @given(st.text(max_size=80))
