@@ -33,8 +33,8 @@ class Ellipse(Record):
     angle_deg: float = Field(default=0.0, description="of the first semi-axis, from +column towards +row, degrees")
     outline: list[list[tuple[float, float]]] | None = Field(
         default=None,
-        description="closed rings of (row, column), inside by the even-odd rule: where given it is what is measured, and "
-        "the oval is the ellipse that fits it best",
+        description="closed rings of (row, column), inside by the even-odd rule: where given it is what is measured, "
+        "and the oval is the ellipse that fits it best",
     )
 
 
