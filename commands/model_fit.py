@@ -36,6 +36,9 @@ def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | Non
 @click.option("--ties", type=click.Choice(["efron", "breslow"]), default="efron", show_default=True)
 @click.option("--kind", type=click.Choice(["cox", "current-status"]), default="cox", show_default=True)
 @click.option("--ridge", type=click.FloatRange(min=0), default=0.0, help="Penalty on squared coefficients per SD.")
+@click.option("--missing", type=click.Choice(["complete", "mice"]), default="complete", show_default=True)
+@click.option("--imputations", type=click.IntRange(min=2, max=1000), default=20, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the imputations.")
 @click.option("--exact-times", is_flag=True, help="The times are those of the events, though they look like visits.")
 @click.option("--horizon", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True, help="Years.")
 @click.option("--id", "model_id", callback=spelled(r"[a-z0-9][a-z0-9._-]{1,63}"), help="Default: from the file's name.")
@@ -55,6 +58,9 @@ def fit(
     ties: Ties,
     kind: Kind,
     ridge: float,
+    missing: str,
+    imputations: int,
+    seed: int,
     exact_times: bool,
     horizon: float,
     model_id: str | None,
@@ -68,9 +74,19 @@ def fit(
 ) -> None:
     """Fit a model to a cohort FILE (CSV or Parquet) and write it as a model file."""
     from vbq.cohort.artefact import Labels, to_artefact
-    from vbq.cohort.fit import fit_cohort
+    from vbq.cohort.fitting import fit_cohort
 
-    request = Request(time, event, names_of(covariates), kind, ties, ridge, exact_times)
+    request = Request(
+        time,
+        event,
+        names_of(covariates),
+        kind,
+        ties,
+        ridge,
+        exact_times,
+        imputations=imputations if missing == "mice" else 0,
+        seed=seed,
+    )
     fitted = fit_cohort(load_table(file, decimal), request)
     labels = Labels(
         id=model_id or default_id(file, kind),

@@ -34,6 +34,9 @@ class Request:
     exact_times: bool = False
     "the analyst says that times are those of the events, though they look like visits"
     engine: Engine = "auto"
+    imputations: int = 0
+    "completed copies by MICE; 0 leaves out rows with missing covariates"
+    seed: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ def event_column(table: Table, name: str) -> Floats:
     return values
 
 
-def take_data(table: Table, time: str, event: str, covariates: Sequence[str]) -> Data:
-    """Complete cases of the columns wanted. Raises UnusableCohort with line and column."""
+def take_data(table: Table, time: str, event: str, covariates: Sequence[str], *, with_gaps: bool = False) -> Data:
+    """Complete cases of the columns wanted (with_gaps: complete in time and event). Raises UnusableCohort in words."""
     if not covariates:
         raise UnusableCohort("no covariates were named; give at least one with --covariates")
     repeated = sorted({name for name in (*covariates, time, event) if (*covariates, time, event).count(name) > 1})
@@ -104,7 +107,7 @@ def take_data(table: Table, time: str, event: str, covariates: Sequence[str]) ->
             f"{table.source}, column '{time}', {table.where(negative)}: negative follow-up; check the dates behind it"
         )
     missing = {name: int(np.isnan(v).sum()) for name, v in zip((time, event, *covariates), (t, e, *X.T), strict=True)}
-    kept = ~(np.isnan(t) | np.isnan(e) | np.isnan(X).any(axis=1))
+    kept = ~(np.isnan(t) | np.isnan(e) | (np.isnan(X).any(axis=1) & (not with_gaps)))
     if not kept.any():
         raise UnusableCohort(f"{table.source}: no row has all of {', '.join((time, event, *covariates))}")
     left_out = None
@@ -112,14 +115,9 @@ def take_data(table: Table, time: str, event: str, covariates: Sequence[str]) ->
         counts = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
         left_out = (
             f"{int((~kept).sum())} of {len(kept)} rows are left out for missing values ({counts}): complete-case "
-            "analysis, unbiased only if they are missing by chance"
+            "analysis, unbiased only if they are missing by chance; impute them with --missing mice"
         )
     return Data(X[kept], t[kept], e[kept] == 1, kept, left_out)
-
-
-def fit_cohort(table: Table, request: Request) -> Fitted:
-    """Fit `request` to the complete cases of `table`. Raises UnusableCohort or NoFit, in words."""
-    return fit_data(take_data(table, request.time, request.event, request.covariates), request)
 
 
 def fit_data(data: Data, request: Request) -> Fitted:

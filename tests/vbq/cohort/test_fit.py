@@ -9,7 +9,8 @@ import pytest
 from vbq.cohort.artefact import Labels, to_artefact
 from vbq.cohort.data.reading import read_table
 from vbq.cohort.errors import NoFit, UnusableCohort
-from vbq.cohort.fit import Fitted, Request, fit_cohort
+from vbq.cohort.fit import Fitted, Request
+from vbq.cohort.fitting import fit_cohort
 from vbq.cohort.prediction import curves_of, predictions_csv
 from vbq.cohort.sample_size import adequacy, corrected_r2, largest_r2
 from vbq.cohort.survival.cox import CoxFit

@@ -14,7 +14,7 @@ from vbq.simulate.cohort_targets import MARGINALS, N
 
 @pytest.fixture(scope="module")
 def analysed() -> Analysis:
-    """The published cohort of seed 3, analysed. Annealing takes a few seconds, compiling it some more the first time."""
+    """The published cohort of seed 3, analysed. Annealing takes seconds, compiling some more at first."""
     return analyse(standard_cohort(read_table(simulate_cohort(N, 3).csv(), "synthetic.csv")), 0, 1)
 
 

@@ -53,6 +53,8 @@ class CoxFit:
     design: Standardised = field(repr=False)
     longest_time: float
     warnings: tuple[str, ...] = ()
+    pooled_baseline: BaselineHazard | None = field(default=None, repr=False)
+    "set where fits of several imputations were brought together"
 
     @property
     def standard_errors(self) -> Floats:
@@ -75,6 +77,8 @@ class CoxFit:
 
     @functools.cached_property
     def baseline(self) -> BaselineHazard:
+        if self.pooled_baseline is not None:
+            return self.pooled_baseline
         return baseline_of(self.sets, self.state, self.design.scale)
 
     def predictor(self, X: Floats) -> Floats:

@@ -9,7 +9,8 @@ import pytest
 from vbq.cohort.artefact import Labels, to_artefact
 from vbq.cohort.data.reading import read_table
 from vbq.cohort.errors import NoFit
-from vbq.cohort.fit import Request, fit_cohort
+from vbq.cohort.fit import Request
+from vbq.cohort.fitting import fit_cohort
 from vbq.cohort.roc import auc, auc_difference, roc
 from vbq.cohort.splines import basis, knots_of
 from vbq.cohort.survival.cox import fit_cox
