@@ -7,6 +7,7 @@ import click
 from commands.exits import DONE, FAILED, print_json
 from gateways.dicom import StudyFiles, limits_of, open_study
 from gateways.rois import read_regions
+from gateways.rois.frames import slice_named
 from gateways.settings import load_settings
 from schemas.errors import NotMeasurable
 from schemas.measurement import Measurement, Region
@@ -18,18 +19,31 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command(epilog="Exit status: 0 measured or needs regions, 1 not measurable or refused, 2 wrong usage.")
 @click.argument("study", type=click.Path(exists=True, path_type=Path))
-@click.option("--rois", type=FILE, help="A reader's regions: JSON ellipses per level, as `vbq simulate study` writes.")
+@click.option(
+    "--rois", type=FILE, help="A reader's regions: our JSON, DICOM SR, GSPS, SEG, RTSTRUCT, ImageJ .roi or .zip."
+)
+@click.option(
+    "--slice",
+    "slice_",
+    metavar="UID|N",
+    help="The slice of regions that name none (ImageJ): its SOP Instance UID, or its number by position, from 0.",
+)
 @click.option("--study-uid", help="Which study, where STUDY holds several.")
 @click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the slice with its regions drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurement as one JSON document.")
-def measure(study: Path, rois: Path | None, study_uid: str | None, png: Path | None, as_json: bool) -> int:
+def measure(
+    *, study: Path, rois: Path | None, slice_: str | None, study_uid: str | None, png: Path | None, as_json: bool
+) -> int:
     """Measure the vertebral bone quality score (VBQ) of the DICOM files below STUDY.
 
     Chooses the sagittal T1 series without contrast agent and its mid-sagittal slice. The regions are a reader's
     (--rois); without them the answer is "needs regions". Research use only.
     """
     files = open_study(study, study_uid=study_uid, limits=limits_of(load_settings()))
-    regions = read_regions(rois) if rois else None
+    if slice_ is not None and rois is None:
+        raise click.UsageError("--slice says where the regions of --rois lie; give both")
+    image = slice_named(files, slice_) if slice_ is not None else None
+    regions = read_regions(rois, files, image=image) if rois else None
     result = measure_study(files.study, files.load_pixels, regions, regions_source=rois.name if rois else None)
     if as_json:
         print_json(result.model_dump(mode="json"))

@@ -95,6 +95,14 @@ class Instance:
     pixel_bytes: int | None = None
     has_pixels: bool = False
     truncated: bool = False
+    header_bytes: int = 0
+    frame: int | None = None
+    """Which frame of a multi-frame file this is, counted from 1; None where the file is one image."""
+
+    @property
+    def slice_uid(self) -> str:
+        """What names the slice: the SOP Instance UID, with #frame where the file holds several."""
+        return self.sop_instance_uid if self.frame is None else f"{self.sop_instance_uid}#{self.frame}"
 
 
 def read_instance(path: Path) -> Instance | Reason | None:
@@ -151,6 +159,7 @@ def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
         pixel_bytes=walk.pixel_bytes,
         has_pixels=walk.has_pixels,
         truncated=walk.truncated,
+        header_bytes=walk.header_bytes,
     )
 
 

@@ -73,7 +73,7 @@ def load_slice(instance: Instance, limits: DicomLimits) -> Slice | Reason:
     """Decode and rescale one instance; a Reason where that cannot be done. Never raises for what the file holds."""
     if (reason := obstacle(instance, limits)) is not None:
         return reason
-    with _quiet_pydicom():
+    with quiet_pydicom():
         try:
             return _decode(instance)
         except RecursionError:
@@ -87,7 +87,7 @@ def load_slice(instance: Instance, limits: DicomLimits) -> Slice | Reason:
 
 
 @contextmanager
-def _quiet_pydicom() -> Iterator[None]:
+def quiet_pydicom() -> Iterator[None]:
     """Pydicom's warnings and log lines repeat values of the header, and a header is a patient's."""
     logger = logging.getLogger("pydicom")
     was, logger.disabled = logger.disabled, True
@@ -100,7 +100,7 @@ def _quiet_pydicom() -> Iterator[None]:
 
 
 def _decode(instance: Instance) -> Slice | Reason:
-    dataset = _read(instance.path, instance.transfer_syntax)
+    dataset = read_dataset_bounded(instance.path, instance.transfer_syntax)
     if "ModalityLUTSequence" in dataset:
         return Reason(code="modality-lut", text="signal intensities behind a modality lookup table are not read")
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -134,7 +134,7 @@ def _decode(instance: Instance) -> Slice | Reason:
     )
 
 
-def _read(path: Path, transfer_syntax: str) -> Dataset:
+def read_dataset_bounded(path: Path, transfer_syntax: str) -> Dataset:
     """The whole data set. A deflated one is inflated within bounds here: pydicom would inflate without any."""
     if transfer_syntax != DEFLATED_LE:
         return dcmread(path)

@@ -41,6 +41,8 @@ class Walk:
     has_pixels: bool = False
     truncated: bool = False
     """The file ends before an element does."""
+    header_bytes: int = 0
+    """How much lies before the pixel data."""
 
 
 def is_dicom(path: Path) -> bool:
@@ -121,6 +123,7 @@ def _walk(data: Bytes, at: int, seen: Walk, wanted: Collection[int]) -> Walk:
         except struct.error:
             seen.truncated = True
             return seen
+        seen.header_bytes = at
         if depth == 0 and tag in PIXEL_TAGS:
             seen.has_pixels = True
             seen.pixel_bytes = None if length == UNDEFINED else length

@@ -18,6 +18,7 @@ Point = tuple[float, float]
 Ring = Sequence[Point]
 MAX_VERTICES = 20_000
 MAX_EXTENT_MM = 150.0
+ON_EDGE = 0.05  # of a pixel
 
 
 def outline_mask(
@@ -144,3 +145,24 @@ def _corners(ring: list[Point]) -> list[Point]:
         if not straight:
             kept.append(point)
     return kept
+
+
+def with_edge_pixels(rings: Sequence[Ring]) -> list[list[Point]]:
+    """The outline of the pixels inside `rings` and of those whose centres lie on them.
+
+    For programs that draw contours through the centres of the outermost pixels of a mask.
+    """
+    points = np.array([point for ring in rings for point in ring], dtype=np.float64)
+    if not np.isfinite(points).all() or float(np.ptp(points, axis=0).max()) > 4 * MAX_EXTENT_MM:
+        raise NotMeasurable("a contour is too large; check its unit", code="region-size")
+    r0, c0 = (math.floor(value) - 1 for value in points.min(axis=0))
+    r1, c1 = (math.ceil(value) + 2 for value in points.max(axis=0))
+    mask = _filled(rings, np.arange(r0, r1), np.arange(c0, c1))
+    for ring in rings:
+        for (row, column), (next_row, next_column) in zip(ring, [*ring[1:], ring[0]], strict=True):
+            steps = 1 + 2 * math.ceil(max(abs(next_row - row), abs(next_column - column)))
+            share = np.linspace(0.0, 1.0, steps)
+            r, c = row + share * (next_row - row), column + share * (next_column - column)
+            near = (np.abs(r - np.rint(r)) < ON_EDGE) & (np.abs(c - np.rint(c)) < ON_EDGE)
+            mask[np.rint(r[near]).astype(int) - r0, np.rint(c[near]).astype(int) - c0] = True
+    return mask_outline(mask, r0, c0)
