@@ -36,6 +36,7 @@ def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | Non
 @click.option("--ties", type=click.Choice(["efron", "breslow"]), default="efron", show_default=True)
 @click.option("--kind", type=click.Choice(["cox", "current-status"]), default="cox", show_default=True)
 @click.option("--ridge", type=click.FloatRange(min=0), default=0.0, help="Penalty on squared coefficients per SD.")
+@click.option("--rcs", help="Splines, as column:knots with 3 to 5 knots, separated by commas, e.g. vbq:4.")
 @click.option("--missing", type=click.Choice(["complete", "mice"]), default="complete", show_default=True)
 @click.option("--imputations", type=click.IntRange(min=2, max=1000), default=20, show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Of the imputations.")
@@ -58,6 +59,7 @@ def fit(
     ties: Ties,
     kind: Kind,
     ridge: float,
+    rcs: str | None,
     missing: str,
     imputations: int,
     seed: int,
@@ -84,6 +86,7 @@ def fit(
         ties,
         ridge,
         exact_times,
+        splines=splines_of(rcs),
         imputations=imputations if missing == "mice" else 0,
         seed=seed,
     )
@@ -112,6 +115,19 @@ def fit(
         click.echo(f"  C = {fitted.concordance:.4f} (SE {fitted.concordance_se:.4f})")
         click.echo(f"  proportional hazards: {p_values(fitted.ph_test)}")
         click.echo(f"  written to {out}")
+
+
+def splines_of(text: str | None) -> tuple[tuple[str, int], ...]:
+    """'vbq:4,age:3' as pairs. Raises a usage error."""
+    found = []
+    for part in (text or "").split(","):
+        if not part.strip():
+            continue
+        name, _, knots = part.rpartition(":")
+        if not name or knots.strip() not in {"3", "4", "5"}:
+            raise click.BadParameter("write column:knots with 3, 4 or 5 knots, e.g. vbq:4", param_hint="--rcs")
+        found.append((name.strip(), int(knots)))
+    return tuple(found)
 
 
 def default_id(file: Path, kind: str) -> str:

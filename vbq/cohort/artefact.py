@@ -22,6 +22,7 @@ from vbq.cohort.data.dictionary import known, label_of
 from vbq.cohort.fit import Fitted
 from vbq.cohort.survival.cox import CoxFit
 from vbq.cohort.survival.current_status import CurrentStatusFit
+from vbq.cohort.terms import KNOTS, Terms
 from vbq.risk.published_attributes import NAMES
 
 LONGEST_LIFE = 120.0
@@ -120,6 +121,8 @@ def why_not_servable(fitted: Fitted, inputs_known: bool, horizon: float) -> str 
         return fitted.visits.sentence
     if fit.longest_time > LONGEST_LIFE:
         return f"follow-up reaches {fit.longest_time:g}, so times are not in years; fit with times in years to serve it"
+    if fitted.terms is not None:
+        return "a covariate is bent by a spline, which the services cannot compute; fit it straight to serve it"
     if not inputs_known:
         return "a covariate is not in the data dictionary, so the services cannot supply it"
     if horizon > fit.longest_time:
@@ -174,16 +177,18 @@ def to_artefact(fitted: Fitted, labels: Labels) -> ModelArtefact:
 
 def validation_record(fitted: Fitted) -> dict[str, float | str | None]:
     """Figures of the fit, and what a later validation needs to repeat it."""
+    terms = fitted.terms or Terms(fitted.request.covariates, {})
     record: dict[str, float | str | None] = {
         "fit.time": fitted.request.time,
         "fit.event": fitted.request.event,
-        "fit.columns": ",".join(fitted.request.covariates),
+        "fit.columns": ",".join(terms.columns),
         "fit.ties": fitted.request.ties,
         "fit.ridge": fitted.request.ridge,
         "concordance.apparent": fitted.concordance,
         "concordance.se": fitted.concordance_se,
         "sample_size": fitted.adequacy.sentence,
     }
+    record |= {KNOTS + name: ",".join(map(repr, knots.tolist())) for name, knots in terms.knots.items()}
     return record | {f"ph_test.{name}": p for name, p in fitted.ph_test.items()}
 
 

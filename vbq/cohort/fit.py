@@ -16,6 +16,7 @@ from vbq.cohort.survival.cox import CoxFit, Engine, fit_cox
 from vbq.cohort.survival.current_status import CurrentStatusFit, fit_current_status, proportionality
 from vbq.cohort.survival.risksets import Ties
 from vbq.cohort.survival.zph import proportional_hazards
+from vbq.cohort.terms import Terms
 from vbq.cohort.visit_times import VisitTimes, look_for_visit_times
 
 Kind = Literal["cox", "current-status"]
@@ -34,6 +35,8 @@ class Request:
     exact_times: bool = False
     "the analyst says that times are those of the events, though they look like visits"
     engine: Engine = "auto"
+    splines: tuple[tuple[str, int], ...] = ()
+    "columns bent by restricted cubic splines, with their numbers of knots"
     imputations: int = 0
     "completed copies by MICE; 0 leaves out rows with missing covariates"
     seed: int = 1
@@ -68,6 +71,8 @@ class Fitted:
     adequacy: Adequacy
     visits: VisitTimes
     warnings: tuple[str, ...]
+    terms: Terms | None = None
+    "how the columns of the file became the covariates, where splines were asked for"
 
     @property
     def looks_like_visits(self) -> bool:

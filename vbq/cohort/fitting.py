@@ -9,6 +9,7 @@ from vbq.cohort.fit import Data, Fitted, Request, fit_data, take_data
 from vbq.cohort.imputation import impute, pool_cox, pool_current_status
 from vbq.cohort.survival.cox import CoxFit
 from vbq.cohort.survival.current_status import CurrentStatusFit
+from vbq.cohort.terms import Terms, nonlinearity, terms_for
 
 
 def fit_cohort(table: Table, request: Request) -> Fitted:
@@ -17,7 +18,21 @@ def fit_cohort(table: Table, request: Request) -> Fitted:
         gappy = take_data(table, request.time, request.event, request.covariates, with_gaps=True)
         if np.isnan(gappy.X).any():
             return fit_imputed(gappy, request)
-    return fit_data(take_data(table, request.time, request.event, request.covariates), request)
+    data = take_data(table, request.time, request.event, request.covariates)
+    terms = terms_for(data.X, request.covariates, request.splines)
+    return with_terms(fit_data(replace(data, X=terms.expand(data.X)), replace(request, covariates=terms.names)), terms)
+
+
+def with_terms(fitted: Fitted, terms: Terms) -> Fitted:
+    """The fit with its splines on record, and whether they were needed."""
+    if not terms.knots:
+        return fitted
+    tests = nonlinearity(terms, fitted.fit.coefficients, fitted.fit.covariance)
+    notes = [
+        f"{name} is bent by a spline with {len(terms.knots[name])} knots; test of non-linearity p = {p:.3g}"
+        for name, p in tests.items()
+    ]
+    return replace(fitted, terms=terms, warnings=(*notes, *fitted.warnings))
 
 
 def fit_imputed(data: Data, request: Request) -> Fitted:
@@ -25,7 +40,9 @@ def fit_imputed(data: Data, request: Request) -> Fitted:
     rng = np.random.default_rng(request.seed)
     completed = impute(data.X, data.time, data.event, request.covariates, copies=request.imputations, rng=rng)
     rows = int(np.isnan(data.X).any(axis=1).sum())
-    parts = [fit_data(replace(data, X=X, left_out=data.left_out), request) for X in completed]
+    terms = terms_for(data.X, request.covariates, request.splines)
+    bent = replace(request, covariates=terms.names)
+    parts = [fit_data(replace(data, X=terms.expand(X)), bent) for X in completed]
     first = parts[0]
     fit: CoxFit | CurrentStatusFit
     if isinstance(first.fit, CoxFit):
@@ -41,7 +58,7 @@ def fit_imputed(data: Data, request: Request) -> Fitted:
     scores = [part.concordance for part in parts]
     spread = float(np.var(scores, ddof=1)) * (1 + 1 / len(parts)) if len(parts) > 1 else 0.0
     ph_test = {name: _median([part.ph_test[name] for part in parts]) for name in first.ph_test}
-    return replace(
+    pooled = replace(
         first,
         fit=fit,
         concordance=float(np.mean(scores)),
@@ -49,6 +66,7 @@ def fit_imputed(data: Data, request: Request) -> Fitted:
         ph_test=ph_test,
         warnings=(note, *first.warnings),
     )
+    return with_terms(pooled, terms)
 
 
 def _median(values: list[float | None]) -> float | None:

@@ -10,29 +10,33 @@ from vbq.cohort.data.dictionary import known
 from vbq.cohort.data.table import Table
 from vbq.cohort.errors import NoFit, UnusableCohort
 from vbq.cohort.survival.baseline import BaselineHazard, Curves, survival_curves
+from vbq.cohort.terms import KNOTS, terms_of
 
 
 def columns_for(model: ModelArtefact, table: Table) -> list[str]:
     """The table's column for each covariate: the name in the model, in the training file, or an alias of it."""
+    names = [covariate.name for covariate in model.covariates]
     trained = str(model.validation.get("fit.columns") or "").split(",")
-    if len(trained) != len(model.covariates):
-        trained = [covariate.name for covariate in model.covariates]
+    bent = len(trained) < len(names) and any(key.startswith(KNOTS) for key in model.validation)
+    pairs = [(name, name) for name in trained] if bent else list(zip(names, names, strict=True))
+    if len(trained) == len(names):
+        pairs = list(zip(trained, names, strict=True))
     found, absent = [], []
     by_served = {column.served: name for name in table.columns if (column := known(name)) and column.served}
-    for covariate, name in zip(model.covariates, trained, strict=True):
-        choices = [choice for choice in (name, covariate.name) if choice in table.columns]
-        served = [by_served[key] for key in by_served if key == covariate.name]
+    for column_name, served_name in pairs:
+        choices = [choice for choice in (column_name, served_name) if choice in table.columns]
+        served = [by_served[key] for key in by_served if key == served_name]
         if choices or served:
             found.append((choices or served)[0])
         else:
-            absent.append(name)
+            absent.append(column_name)
     if absent:
         table.require(absent)
     return found
 
 
 def complete_matrix(model: ModelArtefact, table: Table) -> Floats:
-    """(n, p) covariates of every row. Raises UnusableCohort naming the lines with missing values."""
+    """(n, p) covariates of every row, splines computed. Raises UnusableCohort naming the lines with missing values."""
     names = columns_for(model, table)
     X = table.matrix(names)
     for name, column in zip(names, X.T, strict=True):
@@ -42,7 +46,7 @@ def complete_matrix(model: ModelArtefact, table: Table) -> Floats:
                 f"{table.source}, column '{name}', {table.where(gaps)}: missing; a risk needs every covariate, "
                 "so fill the cell or take the row out (or call with --incomplete blank)"
             )
-    return X
+    return terms_of(model, names).expand(X)
 
 
 def curves_of(model: ModelArtefact, X: Floats, times: Sequence[float] | Floats) -> Curves:
@@ -94,7 +98,7 @@ def predictions_csv(
     if not model.servable and model.kind == "cox" and "visits, not events" in (model.servable_reason or ""):
         raise NoFit(f"no risk can be read from model {model.id}: {model.servable_reason}")
     names = columns_for(model, table)
-    X = table.matrix(names) if blank_incomplete else complete_matrix(model, table)
+    X = terms_of(model, names).expand(table.matrix(names)) if blank_incomplete else complete_matrix(model, table)
     whole: Bools = np.asarray(~np.isnan(X).any(axis=1), dtype=np.bool_)
     curves = curves_of(model, X[whole], times)
     t = len(times)

@@ -17,7 +17,7 @@ def knots_of(x: Floats, count: int) -> Floats:
     if count not in QUANTILES:
         raise NoFit(f"splines have 3, 4 or 5 knots here, not {count}")
     knots: Floats = np.unique(np.quantile(x, QUANTILES[count]))
-    if len(knots) < count:
+    if len(knots) < count or len(np.unique(x)) <= count:
         raise NoFit("too few different values for so many knots; use fewer knots or keep the covariate linear")
     return knots
 

@@ -1,6 +1,6 @@
 """A model asked about people whose outcome is known: their predictor, their risk, and what happened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from vbq.cohort.data.table import Table
 from vbq.cohort.errors import NoFit, UnusableCohort
 from vbq.cohort.fit import Data, take_data
 from vbq.cohort.prediction import columns_for, curves_of
+from vbq.cohort.terms import terms_of
 from vbq.cohort.visit_times import look_for_visit_times
 
 
@@ -83,6 +84,7 @@ def people_of(
     """Everybody in the file with all of time, event and covariates."""
     names = columns_for(model, table)
     data = take_data(table, *outcome_columns(model, time, event), names)
+    data = replace(data, X=terms_of(model, names).expand(data.X))
     if data.event.all() or not data.event.any():
         raise NoFit("the file holds only people with, or only people without the event; validation needs both")
     coefficients = np.array([covariate.coefficient for covariate in model.covariates])
