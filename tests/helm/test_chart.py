@@ -1,6 +1,10 @@
 """The chart, linted and rendered by a real Helm and validated against the Kubernetes API's schemas."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from commands.__main__ import GROUPS
 from gateways.settings import Settings
+from workers.heartbeat import Heartbeat
 
 CHART = Path(__file__).parents[2] / "helm" / "vbq-cds"
 KUBERNETES = "1.31"
@@ -82,6 +88,24 @@ def test_every_long_running_container_has_a_liveness_probe() -> None:
         assert "livenessProbe" in container
         if container["name"] in ("intake", "cds"):
             assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_containers_run_commands_that_the_program_has() -> None:
+    for deployment in of_kind(render(DEFAULTS), "Deployment").values():
+        pod = deployment["spec"]["template"]["spec"]
+        for container in [*pod["initContainers"], *pod["containers"]]:
+            assert container["args"][0] in GROUPS[""]
+
+
+def test_background_probes_look_at_the_heartbeat_that_the_process_writes(tmp_path: Path) -> None:
+    for name in ("worker", "sweeper"):
+        Heartbeat(tmp_path, name).beat()
+        (container,) = of_kind(render(DEFAULTS), "Deployment")[f"bone-{name}"]["spec"]["template"]["spec"]["containers"]
+        program = container["livenessProbe"]["exec"]["command"][-1].replace("/var/lib/vbq", str(tmp_path))
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+        old = time.time() - 3600
+        os.utime(tmp_path / f"{name}.heartbeat", (old, old))
+        assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 1
 
 
 def test_database_and_broker_urls_come_from_secrets_and_nowhere_else() -> None:
