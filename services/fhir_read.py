@@ -48,7 +48,7 @@ class FhirRead:
         caller = self._gate.reader(request)
         check_format()
         body = self._results.resource(type_, id_) if ID.fullmatch(id_) else None
-        if body is None or not self._may_see(caller, body):
+        if body is None or not self._may_see(caller, type_, id_):
             raise NotFound("there is no such resource")
         return fhir_json(body)
 
@@ -98,11 +98,12 @@ class FhirRead:
             raise BadRequest("this caller is not configured for the FHIR server of that patient")
         return key
 
-    def _may_see(self, caller: Caller, body: bytes) -> bool:
+    def _may_see(self, caller: Caller, type_: str, id_: str) -> bool:
+        """Whose it is says the row, not the resource: a Provenance names no subject."""
         if not (self._gate.several and caller.bases):
             return True
-        subject = json.loads(body).get("subject", {}).get("reference")
-        return subject is None or base_of(subject) in caller.bases
+        patient = self._results.patient_of(type_, id_)
+        return patient is None or base_of(patient) in caller.bases
 
 
 def check_format() -> None:

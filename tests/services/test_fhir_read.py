@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from schemas.assessment import Assessment
 from schemas.fhir.full import validate
+from schemas.fhir.results import resources_of
 
 Store = Callable[..., Assessment]
 
@@ -138,6 +139,11 @@ def test_with_several_servers_each_sender_sees_its_own_patients(
     client = app.test_client()
     assert client.get(f"/fhir/RiskAssessment/{mine.id}", headers=sender).status_code == 200
     assert client.get(f"/fhir/RiskAssessment/{theirs.id}", headers=sender).status_code == 404
+    for made, status in ((mine, 200), (theirs, 404)):
+        for resource in resources_of(made):
+            name = f"{resource['resourceType']}/{resource['id']}"
+            expected = 200 if resource["resourceType"] == "Device" else status
+            assert client.get(f"/fhir/{name}", headers=sender).status_code == expected, name
     found = client.get("/fhir/RiskAssessment?patient=Patient/p1", headers=sender).get_json()
     assert [entry["resource"]["id"] for entry in found["entry"]] == [mine.id]
     assert client.get(f"/fhir/RiskAssessment?patient={from_two}", headers=sender).status_code == 400
