@@ -76,7 +76,7 @@ class EhrReads:
 
     def close(self) -> None:
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=True, cancel_futures=True)  # each read ends with its own time
         if self._client is not None:
             self._client.close()
 

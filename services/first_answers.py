@@ -233,7 +233,7 @@ class FirstAnswers:
 
 def brings_news(stored: Assessment, resources: Iterable[Mapping[str, Any]]) -> bool:
     """Whether `resources` hold anything that the stored assessment lacks, or a newer value of what its model uses."""
-    names = {*stored.missing, *stored.model.inputs}
+    names = {*stored.missing, *(stored.model.inputs or _BRINGS)}  # an old record does not say what its model uses
     concepts = frozenset[str]().union(*(_BRINGS.get(name, frozenset()) for name in names))
     sources = [*(row.source for row in stored.inputs), *(row.source for row in stored.ignored)]
     seen = {source.partition("#")[0] for source in sources}

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
 
 from gateways.card_policy import card_policy
-from gateways.ehr_reads import EhrReads, Loan
+from gateways.ehr_reads import Loan
 from gateways.feedback import CardFeedback, finding_of, is_quiet
 from gateways.results import PatientView
 from gateways.settings import Settings
@@ -25,7 +25,6 @@ from services.cards import OVERRIDE_REASONS, Extras
 from services.cors import Cors
 from services.discovery import SERVICES, discovery
 from services.first_answers import Call, FirstAnswers, Found
-from services.kickoff import Kickoff
 from services.locales import Locale, choose, locales_of
 from services.metrics import Metrics
 from services.orders import Moment, Orders
@@ -57,13 +56,12 @@ class Hooks:
             if outside.database.is_sqlite
             else Patience(seconds=config.cds.budget_ms / 1000, threads=READING_THREADS)
         )
-        self.kickoff = Kickoff(outside.inbox, outside.waker)
         self._firsts = FirstAnswers(
             database=outside.database,
             results=outside.results,
             models=outside.models,
-            kickoff=self.kickoff if config.cds.keep_prefetch else None,
-            reads=EhrReads(),
+            kickoff=outside.kickoff if config.cds.keep_prefetch else None,
+            reads=outside.reads,
             orders=self._orders,
             merge=config.merge,
             fetch_seconds=config.cds.fetch_ms / 1000,

@@ -4,6 +4,7 @@ The facts that changed an answer must not be lost with it: they become events of
 the workers make the full assessment of them. A row that was there before is a repeat and changes nothing.
 """
 
+import contextlib
 import logging
 import queue
 import threading
@@ -17,6 +18,7 @@ from schemas.events import IncomingEvent
 
 MOST_WAITING = 256
 KNOWN_KEPT = 4096
+CLOSING_SECONDS = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ class Kickoff:
     def __init__(self, inbox: Inbox, waker: Waker) -> None:
         self._inbox = inbox
         self._waker = waker
-        self._waiting: queue.Queue[Sequence[IncomingEvent]] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[Sequence[IncomingEvent] | None] = queue.Queue(MOST_WAITING)
         self._known: OrderedDict[tuple[str, str, str, str], None] = OrderedDict()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -50,13 +52,15 @@ class Kickoff:
                 self._thread = threading.Thread(target=self._run, name="kickoff", daemon=True)
                 self._thread.start()
 
-    def settle(self) -> None:
-        """Return when all that was offered is written or given up."""
-        self._waiting.join()
+    def close(self) -> None:
+        """Write what was offered, for CLOSING_SECONDS at most."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._waiting.put_nowait(None)
+            self._thread.join(CLOSING_SECONDS)
 
     def _run(self) -> None:
-        while True:
-            events = self._waiting.get()
+        while (events := self._waiting.get()) is not None:
             try:
                 receipts = self._inbox.accept(events)
                 self._waker.wake("event", [row.event for row in receipts if not row.repeat])
@@ -65,8 +69,6 @@ class Kickoff:
                 with self._lock:
                     for row in events:
                         self._known.pop(_key(row), None)
-            finally:
-                self._waiting.task_done()
 
 
 def _key(event: IncomingEvent) -> tuple[str, str, str, str]:

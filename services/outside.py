@@ -1,16 +1,19 @@
 """The outside systems of the service, made once at its start."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from gateways.broker import Waker
 from gateways.database import Database
+from gateways.ehr_reads import EhrReads
 from gateways.feedback import Feedback
 from gateways.inbox import Inbox
 from gateways.models import Models
 from gateways.results import Results
 from gateways.settings import Settings
 from schemas.errors import StoreUnavailable
+from services.kickoff import Kickoff
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,17 @@ class Outside:
     feedback: Feedback
     models: Models
     waker: Waker
+    reads: EhrReads = field(default_factory=EhrReads)
+
+    @cached_property
+    def kickoff(self) -> Kickoff:
+        """What writes down the facts that a hook call brought."""
+        return Kickoff(self.inbox, self.waker)
 
     def close(self) -> None:
         """Write what was accepted and let go of everything."""
+        self.reads.close()
+        self.kickoff.close()
         self.inbox.close()
         self.waker.close()
         self.database.close()

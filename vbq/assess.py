@@ -76,7 +76,9 @@ def assess(
         inputs=inputs,
         ignored=merged.ignored,
         risk=finding.risk,
-        model=ModelRef(id=model.id, version=model.version, digest=digest),
+        model=ModelRef(
+            id=model.id, version=model.version, digest=digest, inputs=[row.name for row in model.covariates]
+        ),
         software=software,
         created=as_of,
         supersedes=previous if previous != own_id else None,

@@ -1,7 +1,9 @@
 """CDS Hooks as an EHR calls it. Numbers in names are rows of the requirements sheet."""
 
+import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from gateways.feedback import feedback
 from schemas.assessment import Assessment
 from schemas.fhir.full import validate
 from services.outside import Outside
+from tests.gateways.test_card_policy import changed
 
 BASE = "http://127.0.0.1:8080"
 EHR = "https://ehr.example/fhir"
@@ -281,3 +284,108 @@ def test_39_feedback_that_says_nothing_is_refused_whole(call: Call, outside: Out
     assert response.status_code == 400
     assert "feedback" in str(response.get_json())
     assert kept(outside) == []
+
+
+def overridden(shown: str, **changes: Any) -> dict[str, Any]:
+    entry = {
+        "card": shown,
+        "outcome": "overridden",
+        "outcomeTimestamp": "2026-11-22T10:37:46Z",
+        "overrideReason": {"reason": {"code": "already-managed", "system": "https://vbq-cds.example/x"}},
+    }
+    return {"feedback": [{key: value for key, value in {**entry, **changes}.items() if value is not None}]}
+
+
+def by(user: str, service: str = VIEW) -> dict[str, Any]:
+    body = body_for(service)
+    return {**body, "context": {**body["context"], "userId": user}}
+
+
+def test_a_card_overridden_with_a_reason_stays_quiet_for_that_clinician_until_the_risk_class_changes(
+    call: Call, store: Store
+) -> None:
+    store()
+    [card] = call(VIEW, by("Practitioner/d1")).get_json()["cards"]
+    assert call(f"{VIEW}/feedback", overridden(card["uuid"])).status_code == 200
+    assert call(VIEW, by("Practitioner/d1")).get_json() == {"cards": []}
+    assert len(call(VIEW, by("Practitioner/d2")).get_json()["cards"]) == 1, "another clinician still sees it"
+    assert len(call(SIGN, by("Practitioner/d1", SIGN)).get_json()["cards"]) == 1, "an order is another matter"
+    store(t_score=-2.5)
+    assert call(VIEW, by("Practitioner/d1")).get_json() == {"cards": []}, "new numbers, the same class"
+    store(t_score=-4.5, vbq=5.0)
+    [card] = call(VIEW, by("Practitioner/d1")).get_json()["cards"]
+    assert card["indicator"] == "warning"
+
+
+def test_a_card_overridden_at_selection_stays_quiet_at_signing(call: Call, store: Store) -> None:
+    store()
+    [card] = call(SELECT, body_for(SELECT)).get_json()["cards"]
+    call(f"{SELECT}/feedback", overridden(card["uuid"], overrideReason={"userComment": "seen last week"}))
+    assert call(SIGN, body_for(SIGN)).get_json() == {"cards": []}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"overrideReason": None},
+        {"outcome": "accepted", "acceptedSuggestions": [{"id": "s"}]},
+        {"card": "ce4af444-b4f1-47d0-81a3-d972da413a9a"},
+    ],
+)
+def test_feedback_without_a_reason_or_about_no_card_of_ours_silences_nothing(
+    call: Call, store: Store, changes: dict[str, Any]
+) -> None:
+    store()
+    [card] = call(VIEW, body_for(VIEW)).get_json()["cards"]
+    assert call(f"{VIEW}/feedback", overridden(card["uuid"], **changes)).status_code == 200
+    assert len(call(VIEW, body_for(VIEW)).get_json()["cards"]) == 1
+
+
+def test_silence_ends_with_its_time(
+    make_app: Callable[..., Flask], put_into: Store, signer: Any, tmp_path: Path
+) -> None:
+    policy = changed(tmp_path, lambda row: row.update(quiet_days=1e-7))
+    app = make_app({"cds": {"policy_file": str(policy)}})
+    put_into(app)
+    client = app.test_client()
+
+    def post(path: str, body: Any) -> Any:
+        headers = {"Authorization": f"Bearer {signer.token(f'{BASE}/cds-services/{path}')}"}
+        return client.post(f"/cds-services/{path}", json=body, headers=headers).get_json()
+
+    [card] = post(VIEW, body_for(VIEW))["cards"]
+    post(f"{VIEW}/feedback", overridden(card["uuid"]))
+    time.sleep(0.02)
+    assert len(post(VIEW, body_for(VIEW))["cards"]) == 1
+
+
+def test_feedback_is_tied_to_assessment_model_and_reason_and_counted(
+    call: Call, store: Store, outside: Outside, client: FlaskClient
+) -> None:
+    made = store()
+    [card] = call(VIEW, body_for(VIEW)).get_json()["cards"]
+    for _ in range(3):
+        call(f"{VIEW}/feedback", overridden(card["uuid"]))
+    [row] = kept(outside)
+    assert (row.assessment, row.patient, row.model_id, row.model_version, row.reason, row.phase) == (
+        made.id,
+        "Patient/p1",
+        made.model.id,
+        made.model.version,
+        "already-managed",
+        "chart",
+    )
+    assert "d1" not in row.clinician
+    page = client.get("/metrics").text
+    labels = f'hook="patient-view",model_version="{made.model.version}",outcome="overridden",reason="already-managed"'
+    assert f"vbq_card_feedback_total{{{labels}}} 1.0" in page
+    assert 'vbq_hook_calls_total{hook="patient-view",result="card",trigger="chart"} 1.0' in page
+    assert "Patient/p1" not in page
+
+
+def test_cards_speak_the_language_of_the_client(call: Call, store: Store) -> None:
+    store()
+    german = call(VIEW, body_for(VIEW), **{"Accept-Language": "de-DE,de;q=0.9"}).get_json()["cards"][0]
+    assert german["summary"].startswith("Wirbelbruchrisiko in 5 Jahren")
+    english = call(VIEW, body_for(VIEW)).get_json()["cards"][0]
+    assert english["summary"].startswith("5-year vertebral fracture risk")
