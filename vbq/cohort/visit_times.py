@@ -12,6 +12,9 @@ LATE = 0.5
 """Events all later than this share of the median follow-up: true event times begin soon after baseline."""
 ALIKE = 0.05
 """Smallest p of a rank test at which the follow-up of the two groups counts as equal."""
+HARDLY_APART = 0.1
+"""In a large cohort the smallest difference is significant: follow-up is also alike where the chance that a person
+with the event was followed longer than one without lies this close to one half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class VisitTimes:
         """Why the times look like visits, and what to do."""
         return (
             f"the time column holds visits, not events: no event before {self.first_event:.3g} although the median "
-            f"follow-up is {self.median_follow_up:.3g}, and follow-up is equal with and without the event "
-            f"(mean {self.mean_with_event:.3g} and {self.mean_without_event:.3g}, p = {self.p_equal:.2f}). A Cox "
+            f"follow-up is {self.median_follow_up:.3g}, and follow-up is alike with and without the event "
+            f"(mean {self.mean_with_event:.3g} and {self.mean_without_event:.3g}). A Cox "
             "baseline from such times says that nothing can happen before the first visit and its hazard ratios are "
             "shrunk, so it is not served as a risk; fit with --kind current-status"
         )
@@ -47,12 +50,14 @@ def look_for_visit_times(time: Floats, event: Floats | Bools) -> VisitTimes:
     with_event, without = time[status], time[~status]
     median = float(np.median(time))
     first = float(with_event.min(initial=np.inf))
-    p = 1.0
+    p, longer = 1.0, 0.5
     if len(with_event) and len(without):
-        p = float(mannwhitneyu(with_event, without).pvalue)
+        test = mannwhitneyu(with_event, without)
+        p, longer = float(test.pvalue), float(test.statistic) / (len(with_event) * len(without))
+    alike = p > ALIKE or abs(longer - 0.5) < HARDLY_APART
     late = bool(len(with_event) >= FEWEST_EVENTS and len(without) > 0 and first > LATE * median)
     return VisitTimes(
-        recognised=late and (p > ALIKE or first >= 0.95 * float(without.min())),
+        recognised=late and alike,
         first_event=first,
         median_follow_up=median,
         mean_with_event=float(with_event.mean()) if len(with_event) else float("nan"),

@@ -139,3 +139,17 @@ def test_riley_wants_269_to_430_people_for_six_parameters() -> None:
     assert not size.adequate
     assert "too few" in size.sentence
     assert corrected_r2(1.0, 137, 2) == 0.0
+
+
+def test_visit_times_of_a_large_cohort_are_recognised_though_every_difference_is_significant(visits) -> None:
+    fit = fitted(visits(20_000, 5))
+    assert fit.visits.p_equal < 0.05
+    assert fit.looks_like_visits
+
+
+def test_late_events_that_come_before_the_censored_times_are_true_event_times(rng) -> None:
+    from vbq.cohort.visit_times import look_for_visit_times
+
+    ages = 60 + rng.exponential(8, 300)  # age as the time scale: no event early, yet the times are those of the events
+    censored = np.full(300, 72.0)
+    assert not look_for_visit_times(np.minimum(ages, censored), ages <= censored).recognised
