@@ -94,6 +94,22 @@ class Pacs(Record):
     auth: Auth = Auth()
 
 
+class MonitoringPolicy(Record):
+    """When `vbq model monitor` raises an alert. Drift counts beyond what a sample of its size shows by chance."""
+
+    psi_alert: float = Field(default=0.25, gt=0, description="population stability index of an input or of the risk")
+    missing_alert: float = Field(default=0.3, ge=0, le=1, description="share of assessments that lack an input")
+    group_difference_sd: float = Field(
+        default=0.5, gt=0, description="VBQ of a scanner, field strength or method against the others, in their SD"
+    )
+    smallest_sample: int = Field(default=50, ge=2, description="fewer assessments raise no alert")
+    smallest_group: int = Field(default=20, ge=2, description="fewer measurements of one scanner raise no alert")
+    observed_to_expected_low: float = Field(default=0.8, gt=0, le=1, description="lower limit, once outcomes arrive")
+    observed_to_expected_high: float = Field(default=1.25, ge=1, description="upper limit")
+    slope_low: float = Field(default=0.8, gt=0, le=1, description="calibration slope, lower limit")
+    slope_high: float = Field(default=1.25, ge=1, description="calibration slope, upper limit")
+
+
 class MergePolicy(Record):
     """Which values count. Windows are days before the imaging study; later values count too, the latest one wins."""
 
@@ -131,3 +147,4 @@ class Config(Record):
     model_keys: list[TrustedKey] = Field(
         default_factory=list, description="keys whose signed models count, beside the shipped model's own"
     )
+    monitoring: MonitoringPolicy = MonitoringPolicy()

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from flask import Flask
 
+from gateways.monitoring import Monitoring
 from gateways.settings import Settings
 from services.answers import plain_json
 from services.auth import Gate
@@ -14,6 +15,7 @@ from services.health import Health
 from services.hooks import Hooks
 from services.intake import Intake
 from services.metrics import Metrics
+from services.model_metrics import ModelGauges
 from services.openapi import document
 from services.outside import Outside, connect
 from services.pages import Pages
@@ -30,6 +32,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     release = version(DISTRIBUTION)
     software = f"{DISTRIBUTION} {release}"
     metrics = Metrics(outside.inbox.stats)
+    metrics.registry.register(ModelGauges(outside.models, Monitoring(outside.database)))
     app = Service(metrics.watch)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside

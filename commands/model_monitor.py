@@ -1,0 +1,146 @@
+"""`vbq model monitor | recalibrate`: is the model still right here, and how to set it right."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.cohort_files import existing_file, load_table, write
+from commands.exits import FAILED, print_json
+from commands.model_sign import as_json
+from commands.site import Site, site
+from gateways.monitoring import Monitoring
+from schemas.errors import ModelRefused
+from vbq.risk.artefact import canonical, digest
+from vbq.risk.signature import LoadedModel
+
+if TYPE_CHECKING:
+    from vbq.monitor.outcomes import Matched
+    from vbq.monitor.recalibration import Times
+
+NO_OUTCOMES = "No outcomes were given (--outcomes), so calibration is not known."
+outcomes_help = "CSV or Parquet: patient (as in the events), event (0 or 1), date (of it, or of the last look)."
+times_option = click.option(
+    "--times",
+    type=click.Choice(["visit", "exact"]),
+    default="visit",
+    show_default=True,
+    help="Whether the dates are those of the visit that found the event, or of the event itself.",
+)
+
+
+@click.command("monitor")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder to write into.")
+@click.option("--days", type=click.IntRange(1), default=90, show_default=True, help="Length of the window.")
+@click.option("--outcomes", type=existing_file, help=outcomes_help)
+@times_option
+@click.option("--fail-on-alert", is_flag=True, help="Exit status 1 where there is an alert.")
+@as_json
+@click.pass_context
+def monitor_(
+    context: click.Context,
+    *,
+    out: Path,
+    days: int,
+    outcomes: Path | None,
+    times: "Times",
+    fail_on_alert: bool,
+    as_json: bool,
+) -> None:
+    """Drift, missing inputs, scanners and calibration of the active model: OUT/monitor.html and OUT/monitor.json.
+
+    Thresholds are `monitoring` in VBQ_CONFIG. /metrics shows the figures of the last run.
+    """
+    from vbq.monitor.observed import observed
+    from vbq.monitor.outcomes import calibration
+    from vbq.monitor.pages import monitoring_page
+    from vbq.monitor.watch import watch
+
+    end = dt.datetime.now(dt.UTC)
+    begin = end - dt.timedelta(days=days)
+    missing, figures = NO_OUTCOMES, None
+    with site(writing=True) as here:
+        model = here.models.deployed()
+        store, policy = Monitoring(here.database), here.settings.structured().monitoring
+        edge = begin.timestamp()
+        window, past = store.current(since=edge, until=end.timestamp()), store.current(since=0.0, until=edge)
+        now, before = ([observed(row.body, model.artefact) for row in rows] for rows in (window, past))
+        if outcomes is not None:
+            try:
+                figures, _ = calibration(model.artefact, _matched(here, model, outcomes), times)
+            except ModelRefused as error:
+                missing = error.detail
+        document = watch(model.artefact, now, before, policy, figures)
+        document |= {
+            "digest": model.digest,
+            "window": {"since": begin.date().isoformat(), "until": end.date().isoformat()},
+            "thresholds": policy.model_dump(),
+            "calibration_missing": None if figures else missing,
+        }
+        store.keep(model.digest, document)
+    _make_folder(out)
+    write(out / "monitor.json", (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+    write(out / "monitor.html", monitoring_page(document, end.isoformat(timespec="minutes")).encode())
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(f"{model.artefact.id} {model.artefact.version}: {document['n']} patients in {days} days, {out}")
+        for alert in document["alerts"]:
+            click.echo(f"  ALERT {alert['text']}")
+    if fail_on_alert and document["alerts"]:
+        context.exit(FAILED)
+
+
+@click.command("recalibrate")
+@click.argument("model", metavar="MODEL", required=False)
+@click.option("--outcomes", type=existing_file, required=True, help=outcomes_help)
+@times_option
+@click.option("--intercept-only", is_flag=True, help="Leave the slope: for few outcomes.")
+@click.option("--version", required=True, help="Version of the new model, such as 1.1.0.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The new model file.")
+@as_json
+def recalibrate_(
+    *,
+    model: str | None,
+    outcomes: Path,
+    times: "Times",
+    intercept_only: bool,
+    version: str,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Fit level and spread of MODEL (default: the active one) to local outcomes; the result is a new model to sign."""
+    from vbq.monitor.recalibration import Told, fit, recalibrated
+
+    with site() as here:
+        loaded = here.models.get(model) if model else here.models.deployed()
+        matched = _matched(here, loaded, outcomes)
+    found = fit(loaded.artefact, matched.people, times, slope=not intercept_only)
+    told = Told(version, outcomes.name, loaded.digest, dt.datetime.now(dt.UTC).date())
+    content = canonical(recalibrated(loaded.artefact, found, told))
+    write(out, content)
+    if as_json:
+        print_json({"id": loaded.artefact.id, "version": version, "digest": digest(content), **found.as_dict()})
+        return
+    click.echo(
+        f"{loaded.artefact.id} {version}: intercept {found.intercept:+.3f}, slope {found.slope:.3f}, from {found.n}"
+    )
+    click.echo(f"  people with {found.events} events ({found.expected:.1f} expected); written to {out}, to be signed")
+
+
+def _matched(here: Site, model: LoadedModel, path: Path) -> "Matched":
+    from vbq.monitor.observed import observed
+    from vbq.monitor.outcomes import match, read_outcomes
+
+    outcomes = read_outcomes(load_table(path))
+    rows = Monitoring(here.database).complete(model.digest, list(outcomes)) if here.database.exists() else []
+    return match(outcomes, ((row.patient, observed(row.body, model.artefact)) for row in rows))
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.FileError(str(path), hint=f"{error.strerror}; choose another folder for the report") from error
