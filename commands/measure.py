@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from commands.evidence_files import write_evidence
 from commands.exits import DONE, FAILED, print_json
 from gateways.dicom import StudyFiles, limits_of, open_study
 from gateways.rois import read_regions
@@ -15,6 +16,7 @@ from vbq.imaging.draw import draw
 from vbq.imaging.measure import measure as measure_study
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="Exit status: 0 measured or needs regions, 1 not measurable or refused, 2 wrong usage.")
@@ -29,10 +31,20 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The slice of regions that name none (ImageJ): its SOP Instance UID, or its number by position, from 0.",
 )
 @click.option("--study-uid", help="Which study, where STUDY holds several.")
-@click.option("--png", type=click.Path(dir_okay=False, path_type=Path), help="Write the slice with its regions drawn.")
+@click.option("--png", type=OUT, help="Write the slice with its regions drawn.")
+@click.option("--sr", type=OUT, help="Write a DICOM structured report (TID 1500) with regions and values.")
+@click.option("--sc", type=OUT, help="Write the picture as a DICOM secondary capture.")
 @click.option("--json", "as_json", is_flag=True, help="Print the measurement as one JSON document.")
 def measure(
-    *, study: Path, rois: Path | None, slice_: str | None, study_uid: str | None, png: Path | None, as_json: bool
+    *,
+    study: Path,
+    rois: Path | None,
+    slice_: str | None,
+    study_uid: str | None,
+    png: Path | None,
+    sr: Path | None,
+    sc: Path | None,
+    as_json: bool,
 ) -> int:
     """Measure the vertebral bone quality score (VBQ) of the DICOM files below STUDY.
 
@@ -51,6 +63,8 @@ def measure(
         _say(result)
     if png:
         _write_picture(png, result, files)
+    if sr or sc:
+        write_evidence(result, files, sr, sc)
     return FAILED if result.status == "not_measurable" else DONE
 
 

@@ -145,6 +145,15 @@ def read_dataset_bounded(path: Path, transfer_syntax: str) -> Dataset:
     return dataset
 
 
+def read_header(instance: Instance) -> Dataset:
+    """Everything of an instance but its pixels. Raises what pydicom raises where the file is broken."""
+    if instance.transfer_syntax == DEFLATED_LE:
+        dataset = read_dataset_bounded(instance.path, instance.transfer_syntax)
+        del dataset.PixelData
+        return dataset
+    return dcmread(instance.path, stop_before_pixels=True)
+
+
 def _number(dataset: Dataset, keyword: str, default: float) -> float:
     """PS3.3 C.11.1: without a rescale the stored values are the values."""
     value = dataset.get(keyword)

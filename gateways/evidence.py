@@ -1,0 +1,288 @@
+"""What a measurement rests on, as DICOM for the archive: a structured report (PS3.16 TID 1500) and a picture.
+
+Both repeat patient and study from the images' headers, carry UIDs that follow from the measurement (so that sending
+twice makes no second copy), and say "research use". highdicom takes 1.7 s to import: only who writes evidence pays.
+"""
+
+import datetime as dt
+import io
+import math
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from gateways.dicom import StudyFiles
+from gateways.dicom_pixels import quiet_pydicom, read_header
+from schemas.codes import codes_of
+from schemas.errors import NotMeasurable
+from schemas.measurement import Ellipse, Level, Measurement, Region
+from vbq.imaging.draw import draw
+from vbq.imaging.labels import THORACIC_CODES
+
+if TYPE_CHECKING:
+    import highdicom as hd
+
+SPACE = uuid.UUID("3c5d4f0e-6f0b-5b0e-9d2e-7a4c1e0f2b61")  # of UUIDv5: made once, at random
+SCHEME = "99VBQCDS"
+MANUFACTURER, MODEL = "vbq-cds", "VBQ (research use only)"
+REPORT_SERIES, CAPTURE_SERIES = 9801, 9802
+VBQ = Code("VBQ", SCHEME, "Vertebral bone quality score")
+LOWER = Code("VBQ-LOWER", SCHEME, "Vertebral bone quality score, lower 95 % limit")
+UPPER = Code("VBQ-UPPER", SCHEME, "Vertebral bone quality score, upper 95 % limit")
+RATIO = Code("{ratio}", "UCUM", "ratio")
+COUNTS = Code("VBQ-COUNTS", SCHEME, "Counts in the score")
+STATUS = Code("VBQ-STATUS", SCHEME, "Status of the measurement")
+PROCEDURE = Code("24968-0", "LN", "MR Lumbar spine")
+
+
+class Evidence(NamedTuple):
+    """Two DICOM files, as bytes."""
+
+    report: bytes
+    capture: bytes
+
+
+def evidence_of(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> Evidence:
+    """Both objects. Raises NotMeasurable where the measurement has no slice or no regions to show."""
+    return Evidence(
+        structured_report(result, files, software=software, now=now),
+        secondary_capture(result, files, software=software, now=now),
+    )
+
+
+def structured_report(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> bytes:
+    """A Comprehensive 3D SR with one measurement group per region and one for the score."""
+    import highdicom as hd
+
+    headers = _headers(result, files)
+    key = result.model_dump_json()
+    algorithm = _algorithm(result)
+    groups: list[Any] = [_score_group(result, algorithm, key)] if result.vbq is not None else []
+    for is_csf, regions in ((False, result.levels), (True, result.csf)):
+        groups += [
+            _region_group(level, region, headers[region.sop_instance_uid], algorithm, key, is_csf=is_csf)
+            for level, region in regions.items()
+        ]
+    device = hd.sr.DeviceObserverIdentifyingAttributes(
+        uid=_uid(software), name=software, manufacturer_name=MANUFACTURER, model_name=MODEL
+    )
+    context = hd.sr.ObservationContext(
+        observer_device_context=hd.sr.ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=device
+        )
+    )
+    content = hd.sr.MeasurementReport(context, procedure_reported=PROCEDURE, imaging_measurements=groups)
+    with quiet_pydicom():
+        report = hd.sr.Comprehensive3DSR(
+            evidence=_one_each(headers.values()),
+            content=content[0],
+            series_instance_uid=_uid(key, "report-series"),
+            series_number=REPORT_SERIES,
+            sop_instance_uid=_uid(key, "report"),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            is_complete=True,
+        )
+        report.CodingSchemeIdentificationSequence = [_own_scheme()]
+        report.SeriesDescription = "VBQ regions (research use only)"
+        return _file(report, software, now)
+
+
+def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> bytes:
+    """The measured slice with its regions, score and "research use only", as an RGB picture."""
+    import highdicom as hd
+    from PIL import Image
+
+    if result.slice is None or result.series_uid is None:
+        raise NotMeasurable("there is no slice to show", code="no-slice")
+    uid = result.slice.sop_instance_uid
+    picture = draw(result, files.load_slice(result.series_uid, uid))
+    with Image.open(io.BytesIO(picture)) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    key = result.model_dump_json()
+    with quiet_pydicom():
+        capture = hd.sc.SCImage.from_ref_dataset(
+            ref_dataset=_header(files, uid).dataset,
+            pixel_array=pixels,
+            photometric_interpretation="RGB",
+            bits_allocated=8,
+            coordinate_system="PATIENT",
+            series_instance_uid=_uid(key, "capture-series"),
+            series_number=CAPTURE_SERIES,
+            sop_instance_uid=_uid(key, "capture"),
+            instance_number=1,
+            manufacturer=MANUFACTURER,
+            patient_orientation=("P", "F"),
+            transfer_syntax_uid="1.2.840.10008.1.2.1",
+        )
+        capture.SeriesDescription = "VBQ picture (research use only)"
+        capture.BurnedInAnnotation = "NO"  # says nothing of whose spine it is
+        capture.Modality = "OT"
+        capture.BodyPartExamined = "LSPINE"
+        return _file(capture, software, now)
+
+
+class _Header(NamedTuple):
+    """The header of the file that a slice is in, and which of its frames it is."""
+
+    dataset: Dataset
+    frame: int | None
+
+
+def _headers(result: Measurement, files: StudyFiles) -> dict[str, _Header]:
+    """The headers of all slices that regions lie on. Raises NotMeasurable where there is no region."""
+    regions = [*result.levels.values(), *result.csf.values()]
+    if not regions:
+        raise NotMeasurable("there are no regions to report", code="no-regions")
+    return {uid: _header(files, uid) for uid in dict.fromkeys(region.sop_instance_uid for region in regions)}
+
+
+def _header(files: StudyFiles, slice_uid: str) -> _Header:
+    row = next(row for rows in files.instances.values() for row in rows if row.slice_uid == slice_uid)
+    with quiet_pydicom():
+        return _Header(read_header(row), row.frame)
+
+
+def _one_each(headers: Iterable[_Header]) -> list[Dataset]:
+    return list({str(header.dataset.SOPInstanceUID): header.dataset for header in headers}.values())
+
+
+def _score_group(result: Measurement, algorithm: "hd.sr.AlgorithmIdentification", key: str) -> Any:
+    import highdicom as hd
+
+    values = [(VBQ, result.vbq)]
+    if result.interval is not None:
+        values += [(LOWER, result.interval[0]), (UPPER, result.interval[1])]
+    status = Code(result.status.upper().replace("_", "-")[:16], SCHEME, result.status.replace("_", " "))
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=_uid(key, "score"), identifier="VBQ"),
+        algorithm_id=algorithm,
+        measurements=[
+            hd.sr.Measurement(name=_concept(name), value=round(value, 4), unit=_concept(RATIO))
+            for name, value in values
+            if value is not None
+        ],
+        qualitative_evaluations=[hd.sr.QualitativeEvaluation(_concept(STATUS), _concept(status))],
+    )
+
+
+def _region_group(
+    level: Level,
+    region: Region,
+    header: _Header,
+    algorithm: "hd.sr.AlgorithmIdentification",
+    key: str,
+    *,
+    is_csf: bool,
+) -> Any:
+    import highdicom as hd
+
+    name = f"CSF {level}" if is_csf else level
+    kind, points = graphic_of(region.ellipse, _spacing(header))
+    source = hd.sr.SourceImageForRegion(
+        str(header.dataset.SOPClassUID),
+        str(header.dataset.SOPInstanceUID),
+        [header.frame] if header.frame is not None else None,
+    )
+    signal, mm2 = codes.UCUM.NoUnits, codes.UCUM.SquareMillimeter
+    measurements = [
+        hd.sr.Measurement(codes.DCM.MRSignalIntensity, round(region.mean, 4), signal, derivation=codes.SCT.Mean),
+        hd.sr.Measurement(
+            codes.DCM.MRSignalIntensity, round(region.sd, 4), signal, derivation=codes.SCT.StandardDeviation
+        ),
+        hd.sr.Measurement(codes.SCT.Area, round(region.area_mm2, 3), mm2),
+    ]
+    site = _site(level)
+    return hd.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=_uid(key, name), identifier=name),
+        referenced_region=hd.sr.ImageRegion(kind, points, source),
+        finding_type=codes.SCT.CerebrospinalFluid if is_csf else codes.SCT.BoneMarrow,
+        finding_sites=[hd.sr.FindingSite(site)] if site is not None else None,
+        algorithm_id=algorithm,
+        measurements=measurements,
+        qualitative_evaluations=[
+            hd.sr.QualitativeEvaluation(_concept(COUNTS), codes.SCT.Yes if region.used else codes.SCT.No)
+        ],
+    )
+
+
+def graphic_of(ellipse: Ellipse, pixel_spacing_mm: tuple[float, float]) -> tuple[str, npt.NDArray[np.float64]]:
+    """(GraphicType, (n, 2) columns and rows from the image's corner): an ellipse, or a polyline for an outline."""
+    if ellipse.outline is not None:
+        ring = np.array(_one_ring(ellipse.outline))
+        return "POLYLINE", ring[:, ::-1] + 0.5
+    row_mm, column_mm = pixel_spacing_mm
+    (a, b), angle = ellipse.semi_axes_mm, math.radians(ellipse.angle_deg)
+    along = np.array([a * math.cos(angle) / column_mm, a * math.sin(angle) / row_mm])
+    across = np.array([-b * math.sin(angle) / column_mm, b * math.cos(angle) / row_mm])
+    major, minor = (along, across) if a >= b else (across, along)
+    center = np.array([ellipse.center[1] + 0.5, ellipse.center[0] + 0.5])
+    return "ELLIPSE", np.array([center - major, center + major, center - minor, center + minor])
+
+
+def _one_ring(rings: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
+    """One closed line for several rings: bridges there and back cancel out under the even-odd rule."""
+    line = [point for ring in rings for point in (*ring, ring[0])]
+    return line + [ring[0] for ring in reversed(rings[:-1])]
+
+
+def _spacing(header: _Header) -> tuple[float, float]:
+    spacing = header.dataset.get("PixelSpacing") or _measures(header).PixelSpacing
+    return float(spacing[0]), float(spacing[1])
+
+
+def _measures(header: _Header) -> Dataset:
+    """Pixel measures of an enhanced image: its own frame's, else those that all frames share."""
+    own = header.dataset.PerFrameFunctionalGroupsSequence[(header.frame or 1) - 1]
+    shared = header.dataset.SharedFunctionalGroupsSequence[0]
+    found: Dataset = (own.get("PixelMeasuresSequence") or shared.PixelMeasuresSequence)[0]
+    return found
+
+
+def _site(level: Level) -> Code | None:
+    known = codes_of(f"vertebra_{level}")
+    if known:
+        return Code(known[0].code, "SCT", known[0].display)
+    return next((Code(code, "SCT", f"{name} vertebra") for code, name in THORACIC_CODES.items() if name == level), None)
+
+
+def _algorithm(result: Measurement) -> "hd.sr.AlgorithmIdentification":
+    import highdicom as hd
+
+    name, _, version = result.algorithm.rpartition(" ")
+    drawn = "regions by a reader" if result.method == "reader" else "automatic regions"
+    return hd.sr.AlgorithmIdentification(name=name or version, version=version, parameters=[drawn])
+
+
+def _own_scheme() -> Dataset:
+    """Whose codes 99VBQCDS are (PS3.3 C.12.1.1.1)."""
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator = SCHEME
+    scheme.CodingSchemeName = "Local codes of vbq-cds"
+    scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
+    return scheme
+
+
+def _concept(code: Code) -> "hd.sr.CodedConcept":
+    import highdicom as hd
+
+    return hd.sr.CodedConcept(code.value, code.scheme_designator, code.meaning)
+
+
+def _uid(*parts: str) -> str:
+    return f"2.25.{uuid.uuid5(SPACE, '|'.join(parts)).int}"
+
+
+def _file(dataset: Dataset, software: str, now: dt.datetime) -> bytes:
+    dataset.SoftwareVersions = software[:64]
+    dataset.ContentDate, dataset.ContentTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.ContentDate, dataset.ContentTime
+    out = io.BytesIO()
+    dataset.save_as(out, enforce_file_format=True)
+    return out.getvalue()
