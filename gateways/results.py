@@ -93,7 +93,7 @@ class Results:
         return bytes(body) if body is not None else None
 
     def patient_of(self, resource_type: str, identifier: str) -> str | None:
-        """The patient key that Type/id, which we made, belongs to; None for a Device, and where there is no such row."""
+        """The patient key that Type/id, which we made, belongs to; None for a Device, and where there is none."""
         found = and_(published.c.resource_type == resource_type, published.c.resource_id == identifier)
         with self._database.read() as connection:
             patient: str | None = connection.scalar(select(published.c.patient).where(found))
