@@ -1,4 +1,4 @@
-"""What stands beside the Cox model, against R 4.2 (glm, and survfit, survdiff, dfbeta, concordance of survival 3.5.3)."""
+"""What stands beside the Cox model, against R 4.2: glm, survfit, survdiff, dfbeta, concordance (survival 3.5.3)."""
 
 import numpy as np
 import pytest
