@@ -306,3 +306,34 @@ def test_prefetched_facts_are_not_kept_where_the_site_does_not_want_it(
     assert "First answer" in ask(app, FULL).get_json()["cards"][0]["detail"]
     time.sleep(0.1)
     assert waiting(app, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "fetched"),
+    [
+        ("absent", True),
+        (None, False),
+        ({"resourceType": "OperationOutcome", "issue": []}, True),
+        (bundle({"resourceType": "OperationOutcome", "issue": []}), True),
+        (bundle(), False),
+        ({**bundle(), "link": [{"relation": "next", "url": "https://ehr.example/fhir?page=2"}]}, True),
+        ("nonsense", True),
+    ],
+)
+def test_row_20_each_way_of_not_sending_is_told_apart(
+    site: Callable[..., Flask],
+    put_into: Any,
+    ask: Callable[..., TestResponse],
+    ehr: FhirServer,
+    value: Any,
+    fetched: bool,
+) -> None:
+    app = site()
+    incomplete(app, put_into)
+    prefetch = {**FULL, "dxa": value}
+    if value == "absent":
+        del prefetch["dxa"]
+    ehr.bundle("Observation?patient=p1&code=http://loinc.org|38267-1", t_score())
+    answer = ask(app, prefetch, fhirAuthorization=LENT).get_json()["cards"][0]
+    assert [path.partition("?")[0] for path, _ in ehr.asked] == (["Observation"] if fetched else [])
+    assert ("First answer" in answer["detail"]) is fetched
