@@ -1,4 +1,4 @@
-"""A database that pauses: no call waits longer than its budget, none is answered wrongly, and all is well afterwards."""
+"""A database that pauses: no call waits beyond its budget, none is answered wrongly, and all is well afterwards."""
 
 import threading
 import time
