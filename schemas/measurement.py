@@ -100,6 +100,37 @@ class SeriesVerdict(Record):
     reasons: list[Reason]
 
 
+class BodyShape(Record):
+    """Heights of one vertebral body's marrow. The grade is suspected, for a person to look at; never a diagnosis."""
+
+    heights_mm: tuple[float, float, float] = Field(description="anterior, middle, posterior")
+    anterior_posterior: float = Field(description="anterior over posterior height")
+    middle_posterior: float = Field(description="middle over posterior height")
+    loss: float = Field(description="share of the expected height that is lost where the body is lowest")
+    suspected_genant_grade: int = Field(ge=0, le=3)
+
+
+class Numbering(Record):
+    """How the levels were told: counted up from the sacrum, with a confidence between 0 and 1."""
+
+    confidence: float
+    sacrum_in_view: bool
+    bodies: int = Field(description="vertebral bodies seen on the slice, whole or cut")
+
+
+class Comparison(Record):
+    """The automatic measurement beside a reader's, or what kept it from being one."""
+
+    status: MeasurementStatus
+    vbq: float | None
+    interval: tuple[float, float] | None
+    difference: float | None = Field(description="automatic VBQ over the reader's, less 1")
+    slice: SliceRef | None
+    levels: dict[Level, Region]
+    csf: dict[Level, Region]
+    reasons: list[Reason]
+
+
 class Measurement(Record):
     """The outcome of measuring one study."""
 
@@ -109,7 +140,8 @@ class Measurement(Record):
     )
     interval: tuple[float, float] | None = Field(
         default=None,
-        description="95 % interval of vbq from noise within the regions and disagreement between CSF levels",
+        description="95 % interval of vbq from noise within the regions, disagreement between CSF levels and, for "
+        "automatic regions, the neighbouring slices",
     )
     variants: dict[str, float] = Field(
         default_factory=dict, description="named variants, e.g. median; the paper's mean is `vbq`"
@@ -126,6 +158,12 @@ class Measurement(Record):
     csf: dict[Level, Region] = Field(default_factory=dict)
     acquisition: Acquisition = Acquisition()
     series: list[SeriesVerdict] = Field(default_factory=list)
+    shapes: dict[Level, BodyShape] = Field(default_factory=dict, description="heights, for a person to look at")
+    numbering: Numbering | None = None
+    slice_range: tuple[float, float] | None = Field(
+        default=None, description="least and greatest vbq on the chosen slice and its neighbours, each measured alone"
+    )
+    automatic: Comparison | None = Field(default=None, description="beside a reader's regions: what the network found")
     regions_source: str | None = Field(
         default=None, description="where a reader's regions came from, e.g. regions.json"
     )

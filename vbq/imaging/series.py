@@ -51,6 +51,9 @@ ELSEWHERE_PARTS = frozenset(
 )
 
 
+OF_CONTRAST = frozenset({"contrast-agent", "after-contrast"})
+
+
 class Choice(NamedTuple):
     """The chosen series, None where none will do; verdicts in the order of the study's series."""
 
@@ -58,13 +61,17 @@ class Choice(NamedTuple):
     verdicts: list[SeriesVerdict]
 
 
-def choose_series(series: Sequence[SeriesHeader], *, sop_instance_uid: str | None = None) -> Choice:
+def choose_series(
+    series: Sequence[SeriesHeader], *, sop_instance_uid: str | None = None, any_contrast: bool = False
+) -> Choice:
     """Choose by orientation, weighting, contrast agent, body part and usefulness; the highest score, then the first.
+
+    With `any_contrast` weighting and contrast agent do not count against a series: levels show on all of them.
 
     Where a reader's regions name a slice, a suitable series that holds it comes first.
     """
     injected_at = min((row.acquisition_time for row in series if _agent(row) and row.acquisition_time), default=None)
-    judged = [_judge(row, injected_at) for row in series]
+    judged = [_judge(row, injected_at, any_contrast=any_contrast) for row in series]
     suitable = [index for index, judgement in enumerate(judged) if judgement.suitable]
     best = max(
         suitable,
@@ -94,10 +101,12 @@ class Judgement(NamedTuple):
     reasons: list[Reason]
 
 
-def _judge(header: SeriesHeader, injected_at: str | None) -> Judgement:
+def _judge(header: SeriesHeader, injected_at: str | None, *, any_contrast: bool) -> Judgement:
     against = [reason for reason in (*header.obstacles, *_against(header, injected_at)) if reason]
+    if any_contrast:
+        against = [reason for reason in against if reason.code not in OF_CONTRAST]
     weighting = weighting_of(header)
-    if not weighting.t1:
+    if not weighting.t1 and not any_contrast:
         against += weighting.reasons
     if against:
         return Judgement(False, 0.0, against)

@@ -1,0 +1,162 @@
+"""CSF regions: at each level an oval of pure CSF along the sac, away from roots, conus and epidural fat.
+
+The network has learnt which pixels hold little but CSF. In what it calls so, ovals along the canal are tried on every
+slice near the sac's midline, the largest first. Of the purest ones that of nearly median signal counts, because the
+darkest and the brightest of many noisy ovals are dark and bright by chance.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, map_coordinates
+from scipy.signal import fftconvolve
+
+from schemas.measurement import CSF_LEVELS, Ellipse, Level
+from vbq.imaging.bodies import Body
+from vbq.imaging.canonical import SagittalView
+from vbq.imaging.network import CANAL, CSF, Prediction
+from vbq.imaging.spine import Spine
+
+SEMI_AXES_MM = ((8.0, 2.1), (8.0, 1.8), (7.0, 1.5), (5.0, 1.3), (3.5, 1.1))
+WINDOW = 0.62  # of a body's height, either side of its middle
+BEHIND_MM = 32.0
+CSF_PROBABILITY = 0.8
+WEAKER_PROBABILITY = 0.5  # where roots fill the sac
+EDGE_MM = 0.6  # from the canal's edge
+WHOLLY_INSIDE = 0.985
+SMALLEST_CORE_MM2 = 15.0
+SMALLEST_CHOICE_MM2 = 2.0
+PUREST_SHARE = 0.3
+QUANTILE = 0.4
+NEAR_MIDLINE_MM = 5.0
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FluidOval:
+    """An oval of CSF on slice `place`, in the pixels of its sagittal view."""
+
+    place: int
+    oval: Ellipse
+    mean: float
+    purity: float
+    """Mean probability of CSF within it."""
+
+
+def fluid_ovals(spine: Spine, *, only: int | None = None) -> dict[Level, FluidOval]:
+    """One oval for each of L1 to L3 where there is room for one; on slice `only` where given.
+
+    Of the slices within 5 mm of the level's midline, the one whose oval holds the median signal.
+    """
+    found: dict[Level, FluidOval] = {}
+    for level in CSF_LEVELS:
+        if level not in spine.levels or spine.midline is None or level not in spine.midline.at_mm:
+            continue
+        at = spine.midline.at_mm[level]
+        by_distance = sorted(spine.predictions, key=lambda k: abs(spine.along_mm[k] - at))
+        near = [k for k in by_distance if abs(spine.along_mm[k] - at) <= NEAR_MIDLINE_MM] or by_distance[:1]
+        wanted = near if only is None else [only]
+        body = spine.levels[level]
+        tried = [fluid_oval(k, spine.views[k], spine.predictions[k], body) for k in wanted]
+        ovals = [one for one in tried if one is not None]
+        if ovals:
+            median = float(np.median([one.mean for one in ovals]))
+            found[level] = min(ovals, key=lambda one: round(abs(one.mean - median), 6))  # ties: nearest the midline
+    return found
+
+
+def fluid_oval(place: int, view: SagittalView, prediction: Prediction, body: Body) -> FluidOval | None:
+    """The oval behind `body` on one slice; None where no oval fits into what the network calls CSF."""
+    for probability in (CSF_PROBABILITY, WEAKER_PROBABILITY):
+        part = _part(view, prediction, body, probability)
+        if part is None:
+            continue
+        for semi_axes in SEMI_AXES_MM:
+            chosen = _best(part, semi_axes, view.spacing_mm)
+            if chosen is not None:
+                row, column, mean, purity = chosen
+                oval = Ellipse(
+                    center=(part.row + row, part.column + column),
+                    semi_axes_mm=semi_axes,
+                    angle_deg=90 - math.degrees(part.angle),
+                )
+                return FluidOval(place, oval, mean, purity)
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The surroundings of the CSF behind one body. `angle` turns the canal's direction from +row towards +column."""
+
+    row: int
+    column: int
+    pixels: Floats
+    purity: Floats
+    allowed: Mask
+    angle: float
+
+
+def _part(view: SagittalView, prediction: Prediction, body: Body, probability: float) -> _Part | None:
+    row_mm, column_mm = view.spacing_mm
+    wall_y, wall_x = body.posterior_wall
+    half, margin = WINDOW * body.height_mm, 2.0
+    first, last = max(0, int((wall_y - half - margin) / row_mm)), int((wall_y + half + margin) / row_mm) + 1
+    left, right = max(0, int((wall_x - 8) / column_mm)), int((wall_x + BEHIND_MM) / column_mm) + 1
+    pixels = view.pixels[first:last, left:right].astype(np.float64)
+    if min(pixels.shape) < 8:
+        return None
+    rows, columns = np.arange(pixels.shape[0]) + first, np.arange(pixels.shape[1]) + left
+    grid = np.meshgrid(
+        (rows + 0.5) * row_mm / prediction.pixel_mm[0] - 0.5,
+        (columns + 0.5) * column_mm / prediction.pixel_mm[1] - 0.5,
+        indexing="ij",
+    )
+    csf = map_coordinates(prediction.probabilities[CSF], grid, order=1, mode="nearest").astype(np.float64)
+    rest = map_coordinates(prediction.probabilities[CANAL], grid, order=1, mode="nearest")
+    inside = np.abs((rows + 0.5) * row_mm - wall_y) <= half
+    core = (csf > probability) & inside[:, None]
+    if core.sum() * row_mm * column_mm < SMALLEST_CORE_MM2:
+        return None
+    canal_rows = np.flatnonzero(core.any(axis=1))
+    weights = csf * core
+    middles = (weights @ np.arange(pixels.shape[1]))[canal_rows] / weights.sum(axis=1)[canal_rows]
+    slope = np.polyfit(canal_rows * row_mm, middles * column_mm, 1)[0] if len(canal_rows) > 3 else 0.0
+    allowed = core & (distance_transform_edt(csf + rest > 0.5, sampling=view.spacing_mm) > EDGE_MM)
+    return _Part(first, left, pixels, csf, allowed, math.atan(float(slope)))
+
+
+def _best(
+    part: _Part, semi_axes: tuple[float, float], spacing: tuple[float, float]
+) -> tuple[int, int, float, float] | None:
+    """(row, column, mean, purity) of the oval to take among all of one size that lie in the allowed part."""
+    kernel = _kernel(semi_axes, part.angle, spacing)
+    fits = _averages(part.allowed.astype(np.float64), kernel) > WHOLLY_INSIDE
+    if fits.sum() * spacing[0] * spacing[1] < SMALLEST_CHOICE_MM2:
+        return None
+    rows, columns = np.nonzero(fits)
+    means, purity = _averages(part.pixels, kernel)[fits], _averages(part.purity, kernel)[fits]
+    purest = np.flatnonzero(purity >= np.quantile(purity, 1 - PUREST_SHARE))
+    wanted = np.quantile(means[purest], QUANTILE)
+    off = np.abs(means[purest] - wanted)
+    near = purest[off <= max(0.01 * abs(wanted), float(off.min()))]
+    index = int(near[np.argmax(purity[near])])
+    return int(rows[index]), int(columns[index]), float(means[index]), float(purity[index])
+
+
+def _kernel(semi_axes: tuple[float, float], angle: float, spacing: tuple[float, float]) -> Floats:
+    """1 at pixels whose centres lie in an oval about the middle pixel."""
+    reach = math.ceil(max(semi_axes) / min(spacing))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64)
+    y, x = y * spacing[0], x * spacing[1]
+    along, across = y * math.cos(angle) + x * math.sin(angle), x * math.cos(angle) - y * math.sin(angle)
+    inside: Floats = ((along / semi_axes[0]) ** 2 + (across / semi_axes[1]) ** 2 <= 1).astype(np.float64)
+    return np.asarray(inside / inside.sum(), dtype=np.float64)
+
+
+def _averages(values: Floats, kernel: Floats) -> Floats:
+    """The kernel's mean about every pixel; the kernel is symmetric."""
+    return np.asarray(fftconvolve(values, kernel, mode="same"), dtype=np.float64)

@@ -1,0 +1,226 @@
+"""The automatic measurement: from regions found to a score with its interval, or the reason why there is none."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from schemas.errors import NotMeasurable
+from schemas.measurement import BODY_LEVELS, Level, Measurement, Numbering, Reason, Region, SliceRef
+from vbq.imaging.automatic import Found, find_regions
+from vbq.imaging.fluid import fluid_ovals
+from vbq.imaging.marrow import body_oval, pixels_in
+from vbq.imaging.network import Network
+from vbq.imaging.quality import OFF_MIDLINE_MM, SATURATED_SHARE, flags_of
+from vbq.imaging.spine import Spine
+from vbq.imaging.vbq import Score, score
+from vbq.imaging.volume import Slice
+
+ALGORITHM = "vbq-automatic 0.1.0"
+"""Name and version of this way of measuring; the version moves when the same input would give another number."""
+
+BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
+SEVERE_CURVE_MM, CURVE_MM = 12.0, 6.0
+WIDE_RANGE = 0.10
+HALF_A_SLICE = 0.25
+"""The midline is found to half a slice: the SD from the choice of slice is taken as a quarter of the range over one
+slice to either side."""
+Z95 = 1.959964
+
+
+def measure_unaided(draft: Measurement, slices: Sequence[Slice], start: int, network: Network) -> Measurement:
+    """Measure an ordered sagittal T1 stack; `draft` holds what is known already, `start` the first slice to look at.
+
+    Status `needs_regions` where a spine is seen but regions cannot be placed, so that a person may; `not_measurable`
+    where the images do not allow it; `needs_confirmation` where the levels are in doubt: then a number is given that
+    counts only after a person has agreed.
+    """
+    draft = draft.but(algorithm=ALGORITHM, method="automatic")
+    found = find_regions(slices, start, network)
+    draft = draft.but(**_found_fields(found), flags=[*draft.flags, *found.flags, *_findings(found)])
+    against = _against(found)
+    if against:
+        return draft.but(status="not_measurable", reasons=against, levels=_all_bodies(found), csf=found.csf)
+    counting = {level: region for level, region in found.bodies.items() if level not in found.outlying}
+    try:
+        result = score(counting, found.csf, found.values)
+    except NotMeasurable as error:
+        reasons = [Reason(code=error.reason_code, text=error.detail)]
+        return draft.but(status="needs_regions", reasons=reasons, levels=_all_bodies(found), csf=found.csf)
+    bounds = _slice_range(found, result)
+    doubts = [*found.spine.numbering.unconfirmed, *_gaps(found, result)]
+    return draft.but(
+        status="needs_confirmation" if doubts else "measured",
+        reasons=doubts,
+        vbq=result.vbq,
+        interval=_widened(result, bounds),
+        slice_range=bounds,
+        variants=result.variants,
+        levels=_with_outlying(found, result),
+        csf=result.csf,
+        flags=[
+            *draft.flags,
+            *result.flags,
+            *_range_flags(result, bounds),
+            *flags_of(result, found.values, slices[found.spine.best]),
+        ],
+    )
+
+
+def find_levels(draft: Measurement, slices: Sequence[Slice], start: int, network: Network) -> Measurement:
+    """Find and number the levels only, on any contrast: no CSF, no score."""
+    draft = draft.but(algorithm=ALGORITHM, method="automatic")
+    found = find_regions(slices, start, network, fluid=False)
+    doubts = found.spine.numbering.unconfirmed
+    text = "regions only: the levels were found and numbered; no score was asked for"
+    return draft.but(
+        **_found_fields(found),
+        status="needs_confirmation" if doubts else "measured",
+        reasons=list(doubts),
+        levels=_all_bodies(found),
+        flags=[*draft.flags, *found.flags, *_findings(found), Reason(code="regions-only", text=text)],
+    )
+
+
+def _found_fields(found: Found) -> dict[str, object]:
+    spine = found.spine
+    return {
+        "slice": _reference(spine, spine.best),
+        "runner_up": _reference(spine, spine.runner_up) if spine.runner_up is not None else None,
+        "shapes": found.shapes,
+        "numbering": Numbering(
+            confidence=round(spine.numbering.confidence, 3),
+            sacrum_in_view=spine.numbering.sacrum_top is not None,
+            bodies=len(spine.bodies),
+        ),
+    }
+
+
+def _reference(spine: Spine, place: int) -> SliceRef:
+    uid = spine.views[place].image.sop_instance_uid
+    return SliceRef(sop_instance_uid=uid, index=place, score=round(spine.scores[place], 3))
+
+
+def _findings(found: Found) -> list[Reason]:
+    """What a person should look at, whatever becomes of the score."""
+    flags = []
+    for level, shape in found.shapes.items():
+        if shape.suspected_genant_grade:
+            text = (
+                f"{level} has lost about {shape.loss:.0%} of its height (suspected Genant grade "
+                f"{shape.suspected_genant_grade}); a person should look, this is not a diagnosis"
+            )
+            flags.append(Reason(code="suspected-fracture", text=text))
+    for level, why in found.outlying.items():
+        flags.append(Reason(code="level-outlying", text=f"{level} does not count: {why}"))
+    midline = found.spine.midline
+    if midline is not None and midline.range_mm > CURVE_MM:
+        text = (
+            f"the canal leaves the plane by {midline.range_mm:.0f} mm between L1 and L4 (scoliosis or a tilted stack)"
+        )
+        flags.append(Reason(code="curved-to-the-side", text=text))
+    off = -found.spine.scores[found.spine.best]
+    if off > OFF_MIDLINE_MM:
+        text = f"the nearest slice lies {off:.0f} mm from the canal's middle"
+        flags.append(Reason(code="slice-off-midline", text=text))
+    return flags
+
+
+def _against(found: Found) -> list[Reason]:
+    """The gate: what forbids a number though regions were found."""
+    reasons = []
+    midline = found.spine.midline
+    if midline is not None and midline.range_mm > SEVERE_CURVE_MM:
+        text = f"severe deformity: the canal leaves the plane by {midline.range_mm:.0f} mm between L1 and L4"
+        reasons.append(Reason(code="severe-deformity", text=text))
+    voids = [level for level, why in found.outlying.items() if "hardly any signal" in why]
+    if len(voids) > 1:
+        text = f"signal voids in {', '.join(voids)}: metal or a like artefact spoils the signal around"
+        reasons.append(Reason(code="metal", text=text))
+    if found.csf and found.bodies:
+        fluid = float(np.mean([region.mean for region in found.csf.values()]))
+        bone = float(np.median([region.mean for region in found.bodies.values()]))
+        if bone < BONE_OVER_FLUID * fluid:
+            text = "the CSF is not darker than the bone: this is not T1 contrast, or fat was suppressed"
+            reasons.append(Reason(code="not-t1-by-signal", text=text))
+    full = sorted({level for (kind, level), values in found.values.items() if kind == "body" and _full(found, values)})
+    if full:
+        text = f"the signal is cut off at the largest stored value in {', '.join(full)}"
+        reasons.append(Reason(code="saturated", text=text))
+    return reasons
+
+
+def _full(found: Found, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
+    ceiling = found.spine.views[found.spine.best].image.ceiling
+    return ceiling is not None and float(np.mean(values >= ceiling)) > SATURATED_SHARE
+
+
+def _gaps(found: Found, result: Score) -> list[Reason]:
+    """Levels that are missing so that a person must look before the number counts."""
+    doubts = []
+    fluid = [level for level, region in result.csf.items() if region.used]
+    if len(fluid) < 2:
+        text = f"room for a CSF region was found at {', '.join(fluid)} alone; nothing confirms it"
+        doubts.append(Reason(code="csf-single-level", text=text))
+    missing = [level for level in BODY_LEVELS if level not in found.bodies]
+    if missing:
+        text = f"{', '.join(missing)} was not found, or is not wholly in the image"
+        doubts.append(Reason(code="level-not-found", text=text))
+    return doubts
+
+
+def _all_bodies(found: Found) -> dict[Level, Region]:
+    return {
+        level: region.but(used=False, reason=found.outlying[level]) if level in found.outlying else region
+        for level, region in found.bodies.items()
+    }
+
+
+def _with_outlying(found: Found, result: Score) -> dict[Level, Region]:
+    """The regions that were scored and those that do not count, from head to foot."""
+    return {level: result.levels.get(level, region) for level, region in _all_bodies(found).items()}
+
+
+def _slice_range(found: Found, result: Score) -> tuple[float, float] | None:
+    """Least and greatest ratio when all regions are taken on the chosen slice alone, and on each neighbour alone."""
+    spine = found.spine
+    counting = [level for level, region in result.levels.items() if region.used]
+    ratios = [result.vbq]
+    for place in (spine.best - 1, spine.best, spine.best + 1):
+        if place not in spine.predictions:
+            continue
+        view = spine.views[place]
+        fluid = fluid_ovals(spine, only=place)
+        bodies = [pixels_in(body_oval(spine.levels[level], view), view) for level in counting]
+        seen = [float(values.mean()) for values in bodies if values is not None]
+        if len(fluid) >= 2 and len(seen) == len(counting):
+            # the same levels on both sides: the coil's falloff along the spine must not pass for a change of slice
+            shared = [level for level in fluid if level in result.csf]
+            here = float(np.mean([fluid[level].mean for level in shared]))
+            chosen = float(np.mean([result.csf[level].mean for level in shared]))
+            if here > 0:
+                marrow = float(np.mean([result.levels[level].mean for level in counting]))
+                ratios.append(result.vbq * (float(np.mean(seen)) / marrow) / (here / chosen))
+    return (min(ratios), max(ratios)) if len(ratios) > 1 else None
+
+
+def _widened(result: Score, bounds: tuple[float, float] | None) -> tuple[float, float]:
+    """The score's interval with the choice of slice added, on the log scale."""
+    if bounds is None:
+        return result.interval
+    spread = float(np.log(result.interval[1] / result.vbq))
+    slices = Z95 * HALF_A_SLICE * float(np.log(bounds[1] / bounds[0]))
+    total = float(np.exp(np.hypot(spread, slices)))
+    return result.vbq / total, result.vbq * total
+
+
+def _range_flags(result: Score, bounds: tuple[float, float] | None) -> list[Reason]:
+    if bounds is None:
+        text = "the neighbouring slices do not show enough CSF to compare with"
+        return [Reason(code="slice-range-unknown", text=text)]
+    wide = (bounds[1] - bounds[0]) / result.vbq
+    if wide <= WIDE_RANGE:
+        return []
+    text = (
+        f"over the chosen slice and its neighbours the score runs from {bounds[0]:.2f} to {bounds[1]:.2f} ({wide:.0%})"
+    )
+    return [Reason(code="slice-range-wide", text=text)]
