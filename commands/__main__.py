@@ -33,6 +33,7 @@ GROUPS: dict[str, dict[str, str]] = {
         **{name: f"commands.model_sign:{name}_" for name in ("key", "sign")},
         **{name: f"commands.model_deploy:{name}_" for name in ("add", "deploy", "shadow", "rollback", "revoke")},
         **{name: f"commands.model_registry:{name}_" for name in ("list", "show", "log")},
+        **{name: f"commands.model_card:{name}_" for name in ("card", "diff", "evidence", "schema")},
         "rescore": "commands.model_rescore:rescore_",
         "shadow-report": "commands.model_shadow_report:shadow_report_",
         **{name: f"commands.model_monitor:{name}_" for name in ("monitor", "recalibrate")},

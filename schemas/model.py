@@ -12,7 +12,7 @@ scale named by `interval`: "log" (R's default: of log S) or "log-log" (of log H)
 """
 
 import datetime as dt
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -170,3 +170,12 @@ class ModelArtefact(Record):
         if len({covariate.name for covariate in self.covariates}) != p:
             raise ValueError("two covariates have the same name")
         return self
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a model file; what it cannot say (shapes of matrices) `ModelArtefact` checks."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:vbq-cds:model:{SCHEMA_VERSION}",
+        **ModelArtefact.model_json_schema(),
+    }

@@ -1,17 +1,17 @@
 """Pages for people: what there is, and everything that is known of a model."""
 
 import datetime as dt
-import math
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
+from markupsafe import Markup
 from werkzeug.exceptions import NotFound
 
 from gateways.models import Models
 from schemas.errors import ModelRefused
 from schemas.model import ModelArtefact
-from services.attributes import attributes_of
-from services.figures import curves, examples, forest, ratios, signed
+from vbq.risk.card import page as card
+from vbq.risk.card.attributes import attributes_of
 
 DOORS = (
     ("/cds-services", "CDS Hooks discovery and services"),
@@ -33,8 +33,6 @@ class Pages:
         pages = Blueprint("pages", __name__)
         pages.add_url_rule("/", "index", self.index)
         pages.add_url_rule("/models/<name>", "model", self.model)
-        for name, filter_ in (("number", signed), ("fixed", fixed), ("percent", percent)):
-            pages.add_app_template_filter(filter_, name)
         return pages
 
     def index(self) -> str:
@@ -53,39 +51,13 @@ class Pages:
         model = loaded.artefact
         if request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
             return jsonify(as_data(model, loaded.digest))
-        rows = ratios(model)
-        return render_template(
-            "model.html",
-            model=with_survival(model),
-            digest=loaded.digest,
-            ratios=rows,
-            forest=forest(rows),
-            curves=curves(model),
-            examples=examples(model),
-            attributes=attributes_of(model),
-            expired=model.expires is not None and model.expires < dt.datetime.now(dt.UTC).date(),
-            software=self._software,
-        )
+        today = dt.datetime.now(dt.UTC).date()
+        stage = self._models.stage(loaded.digest)
+        inside = card.body(model, digest=loaded.digest, today=today, software=self._software, stage=stage)
+        return render_template("model.html", title=model.title, body=Markup(inside))  # noqa: S704 - it escapes itself
 
 
 def as_data(model: ModelArtefact, digest: str) -> dict[str, Any]:
     """The model as JSON, with its digest and all 31 attributes."""
     rows = [row._asdict() for group in attributes_of(model) for row in group.rows]
     return {**model.model_dump(mode="json"), "source_attributes": rows, "digest": digest}
-
-
-def with_survival(model: ModelArtefact) -> dict[str, Any]:
-    """The model as the template reads it: its fields, and the survival at each point of the baseline."""
-    points = [{"time": row.time, "survival": math.exp(-row.cumulative_hazard)} for row in model.baseline.points]
-    baseline = {"form": model.baseline.form, "support": model.baseline.support, "points": points}
-    return {**dict(model), "baseline": baseline}
-
-
-def fixed(value: float, digits: int) -> str:
-    """With `digits` decimals."""
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
-def percent(value: float) -> str:
-    """A probability as a percentage with one decimal."""
-    return f"{100 * value:.1f} %"

@@ -11,9 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from schemas.model import ModelArtefact, SourceAttribute
-from services.attributes import attributes_of
-from services.figures import curves, examples, forest, ratios
 from services.outside import Outside
+from vbq.risk.card.attributes import attributes_of
+from vbq.risk.card.figures import curves, examples, forest, ratios
 
 MODEL = "lin2025-vbq-t"
 
