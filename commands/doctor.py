@@ -12,9 +12,11 @@ from rich.table import Table
 
 from commands.exits import DONE, FAILED, print_json
 from gateways import reach, redis_server
+from gateways.card_policy import card_policy
 from gateways.database import Database
-from gateways.keys import read_jwks
+from gateways.keys import parse_jwks, read_jwks
 from gateways.models import Models
+from gateways.remote_keys import fetch_jwks
 from gateways.settings import LOOPBACK, Settings, load_settings
 from schemas.config import Config
 from schemas.errors import NotConfigured, StoreUnavailable, Unavailable, VbqError
@@ -40,7 +42,15 @@ def examine() -> list[Check]:
         return [Check("configuration", ok=False, detail=error.detail)]
     source = f"{settings.config}" if settings.config else "environment alone, no VBQ_CONFIG"
     checks = [Check("configuration", ok=True, detail=f"read: {source}")]
-    parts: list[Callable[[Settings, Config], Iterator[Check]]] = [_disk, _database, _broker, _model, _senders, _clients]
+    parts: list[Callable[[Settings, Config], Iterator[Check]]] = [
+        _disk,
+        _database,
+        _broker,
+        _model,
+        _senders,
+        _clients,
+        _card_policy,
+    ]
     for part in [*parts, _studies, _pacs, _ehr, _address]:
         checks.extend(part(settings, config))
     return checks
@@ -134,15 +144,28 @@ def _clients(settings: Settings, config: Config) -> Iterator[Check]:
         yield Check("CDS clients", ok=False, detail=detail)
     for client in config.cds_clients:
         name = f"CDS client {client.name}"
-        if client.jwks_file is None:
-            yield Check(name, ok=False, detail="only jwks_file is supported yet: give its public keys as a file")
+        if client.jwks_file is None and client.jwks_url is None:
+            origins = ", ".join(client.jku_origins)
+            yield Check(name, ok=True, detail=f"{client.issuer}, keys where its tokens say, below {origins}")
             continue
         try:
-            keys = read_jwks(client.jwks_file)
-        except NotConfigured as error:
+            if client.jwks_file is not None:
+                keys = read_jwks(client.jwks_file)
+            else:
+                keys = parse_jwks(fetch_jwks(str(client.jwks_url)), "jwks_url")
+        except (NotConfigured, Unavailable) as error:
             yield Check(name, ok=False, detail=error.detail)
         else:
             yield Check(name, ok=True, detail=f"{client.issuer}, {len(keys)} key(s), {', '.join(client.algorithms)}")
+
+
+def _card_policy(_: Settings, config: Config) -> Iterator[Check]:
+    try:
+        policy = card_policy(config.cds.policy_file)
+    except NotConfigured as error:
+        yield Check("card policy", ok=False, detail=error.detail)
+    else:
+        yield Check("card policy", ok=True, detail=f"{policy.reviewed}; languages {', '.join(policy.texts)}")
 
 
 def _studies(settings: Settings, config: Config) -> Iterator[Check]:

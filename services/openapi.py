@@ -1,19 +1,50 @@
 """The OpenAPI 3.1 document of every address. A test holds it against the routes that there are."""
 
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import BaseModel
+
+from schemas.cds import Discovery, FeedbackMessage, HookRequest, HookResponse
 from services.fhir_read import TYPES, parameters_of
 
 Json = dict[str, Any]
 
-OUTCOME = {"$ref": "#/components/responses/Outcome"}
 FHIR = "application/fhir+json"
 OBJECT: Json = {"type": "object"}
+OPERATION_OUTCOME: Json = {
+    "type": "object",
+    "required": ["resourceType", "issue"],
+    "properties": {
+        "resourceType": {"const": "OperationOutcome"},
+        "issue": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["severity", "code", "diagnostics"],
+                "properties": {
+                    "severity": {"enum": ["fatal", "error", "warning", "information"]},
+                    "code": {"type": "string"},
+                    "diagnostics": {"type": "string"},
+                    "expression": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        },
+    },
+}
+MESSAGES: dict[type[BaseModel], Literal["validation", "serialization"]] = {
+    Discovery: "serialization",
+    HookRequest: "validation",
+    HookResponse: "serialization",
+    FeedbackMessage: "validation",
+}
 
 ERRORS: dict[str, str] = {
     "400": "not JSON, or not a request that can be read",
     "401": "not authenticated",
     "404": "nothing at this address",
+    "405": "this address does not take this method",
+    "412": "prefetch that a risk needs could not be had (card policy, missing_data)",
     "413": "the body is too large (VBQ_MAX_BODY_BYTES)",
     "415": "the body must be JSON",
     "422": "not acceptable FHIR: the OperationOutcome names the path",
@@ -48,14 +79,30 @@ def document(base_url: str, version: str) -> Json:
                     "description": "hex HMAC-SHA256 of the raw body; for events with a body",
                 },
             },
-            "responses": {"Outcome": {"description": "an OperationOutcome", "content": {FHIR: {"schema": OBJECT}}}},
+            "schemas": schemas(),
         },
     }
 
 
+def schemas() -> Json:
+    """Every message of CDS Hooks, from the records that read and write them, and the OperationOutcome."""
+    found: Json = {"OperationOutcome": OPERATION_OUTCOME}
+    for model, mode in MESSAGES.items():
+        made = model.model_json_schema(mode=mode, by_alias=True, ref_template="#/components/schemas/{model}")
+        found |= made.pop("$defs", {})
+        found[model.__name__] = made
+    return found
+
+
+def of(model: type[BaseModel]) -> Json:
+    """A reference to the schema of a message."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
 def errors(*statuses: str) -> Json:
     """The answers with an OperationOutcome for `statuses`."""
-    return {status: {"description": ERRORS[status], "content": {FHIR: {"schema": OBJECT}}} for status in statuses}
+    outcome: Json = {FHIR: {"schema": {"$ref": "#/components/schemas/OperationOutcome"}}}
+    return {status: {"description": ERRORS[status], "content": outcome} for status in statuses}
 
 
 def found(description: str, kind: str = FHIR, schema: Json = OBJECT) -> Json:
@@ -109,24 +156,30 @@ def events() -> Json:
 def hooks() -> Json:
     """CDS Hooks."""
     name = in_path("name", "a service id of the discovery")
-    body: Json = {"required": True, "content": {"application/json": {"schema": OBJECT}}}
+    refusals = ("400", "401", "404", "413", "415", "500", "503")
+
+    def body(model: type[BaseModel]) -> Json:
+        return {"required": True, "content": {"application/json": {"schema": of(model)}}}
+
     return {
         "/cds-services": {
             "get": {
                 "summary": "CDS Hooks discovery",
+                "description": "Open to everybody where the site sets cds.discovery to open.",
                 "tags": ["cds-hooks"],
-                "responses": {**found("the services", "application/json"), **errors("401")},
+                "responses": {**found("the services", "application/json", of(Discovery)), **errors("401", "503")},
             }
         },
         "/cds-services/{name}": {
             "parameters": [name],
             "post": {
                 "summary": "Call a service: patient-view, order-select or order-sign",
+                "description": "Accept-Language chooses the cards' language unless the client has one of its own.",
                 "tags": ["cds-hooks"],
-                "requestBody": body,
+                "requestBody": body(HookRequest),
                 "responses": {
-                    **found("the cards", "application/json"),
-                    **errors("400", "401", "404", "413", "415", "422", "503"),
+                    **found("the cards", "application/json", of(HookResponse)),
+                    **errors(*refusals, "412"),
                 },
             },
         },
@@ -135,11 +188,8 @@ def hooks() -> Json:
             "post": {
                 "summary": "What was done with the cards",
                 "tags": ["cds-hooks"],
-                "requestBody": body,
-                "responses": {
-                    **found("kept", "application/json"),
-                    **errors("400", "401", "404", "413", "415", "422", "503"),
-                },
+                "requestBody": body(FeedbackMessage),
+                "responses": {**found("kept", "application/json"), **errors(*refusals)},
             },
         },
     }
