@@ -5,11 +5,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom import Dataset
+
 from gateways.dicom_files import dicom_files
+from gateways.dicom_frames import frames_of
 from gateways.dicom_headers import Instance, read_instance
 from gateways.dicom_limits import DicomLimits, limits_of
 from gateways.dicom_pixels import load_slice
 from gateways.dicom_series import series_header
+from gateways.dicom_stacks import first_echo
 from schemas.errors import IdentityMismatch, NotAcceptable, NotMeasurable, Rejected
 from schemas.measurement import Reason
 from vbq.imaging.identity import StudyIdentity
@@ -33,12 +37,13 @@ class StudyFiles:
         header = next(header for header in self.study.series if header.uid == series_uid)
         slices: list[Slice] = []
         unreadable: dict[str, Reason] = {}
+        opened: dict[Path, Dataset] = {}
         for instance in self.instances[series_uid]:
-            loaded = load_slice(instance, self.limits)
+            loaded = load_slice(instance, self.limits, opened)
             if isinstance(loaded, Slice):
                 slices.append(loaded)
             else:
-                unreadable[instance.sop_instance_uid] = loaded
+                unreadable[instance.slice_uid] = loaded
         if not slices:
             reasons = sorted({(reason.code, reason.text) for reason in unreadable.values()})
             raise NotMeasurable("no slice of the series can be read", reasons, code="series-unreadable")
@@ -46,7 +51,7 @@ class StudyFiles:
 
     def load_slice(self, series_uid: str, sop_instance_uid: str) -> Slice:
         """Decode one slice, e.g. to draw it. Raises NotMeasurable where it cannot be read."""
-        instance = next(row for row in self.instances[series_uid] if row.sop_instance_uid == sop_instance_uid)
+        instance = next(row for row in self.instances[series_uid] if row.slice_uid == sop_instance_uid)
         loaded = load_slice(instance, self.limits)
         if not isinstance(loaded, Slice):
             raise NotMeasurable(f"the slice cannot be read: {loaded.text}", code=loaded.code)
@@ -60,14 +65,14 @@ def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLi
     nothing readable), TooLarge (limits), IdentityMismatch (another study than named; files of two patients).
     """
     limits = limits or DicomLimits()
-    found, odd = _read_headers(dicom_files(directory, limits))
+    found, odd = _read_headers(dicom_files(directory, limits), limits)
     wanted = _of_study(found, study_uid, odd)
     identity = _one_identity(wanted)
     by_series: dict[str, list[Instance]] = defaultdict(list)
     seen: set[tuple[str, str]] = set()
     repeats = 0
     for instance in wanted:
-        key = (instance.series_uid, instance.sop_instance_uid)  # anonymised studies repeat instance UIDs across series
+        key = (instance.series_uid, instance.slice_uid)  # anonymised studies repeat instance UIDs across series
         repeats += key in seen
         if key not in seen:
             by_series[instance.series_uid].append(instance)
@@ -75,6 +80,9 @@ def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLi
     flags = [_counted("unreadable-files", count, reason.text) for reason, count in sorted_counts(odd)]
     if repeats:
         flags.append(_counted("repeated-files", repeats, "the same instance is there more than once; the first counts"))
+    for uid, rows in by_series.items():
+        by_series[uid], remark = first_echo(rows)
+        flags += [remark] if remark else []
     study = Study(
         study_uid=wanted[0].study_uid,
         study_date=next((row.study_date for row in wanted if row.study_date), None),
@@ -90,22 +98,22 @@ def sorted_counts(reasons: Iterable[Reason]) -> list[tuple[Reason, int]]:
     return [(Reason(code=code, text=text), count) for (code, text), count in counts.most_common()]
 
 
-def _read_headers(paths: Sequence[Path]) -> tuple[list[Instance], list[Reason]]:
+def _read_headers(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[Instance], list[Reason]]:
     """The images among the files, and why others cannot be read. One broken file does not spoil a study."""
     found: list[Instance] = []
     odd: list[Reason] = []
     for path in paths:
         try:
             read = read_instance(path)
+            frames = frames_of(read, limits) if isinstance(read, Instance) else []
         except Rejected as error:
             odd.append(Reason(code=error.reason_code, text=error.detail))
             continue
         except OSError:
             odd.append(Reason(code="not-readable", text="the file cannot be opened; check its permissions"))
             continue
-        if isinstance(read, Instance):
-            found.append(read)
-        elif read is not None:
+        found += frames
+        if isinstance(read, Reason):
             odd.append(read)
     return found, odd
 

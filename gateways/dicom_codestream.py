@@ -2,7 +2,7 @@
 
 import struct
 
-from gateways.dicom_limits import JPEG_2000, JPEG_LS
+from gateways.dicom_limits import JPEG_2000, JPEG_LOSSLESS, JPEG_LS
 
 # Start-of-frame markers of JPEG and JPEG-LS (ISO 10918-1 table B.1, ISO 14495-1 C.2.2).
 START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7})
@@ -14,7 +14,7 @@ def declared_size(frame: bytes, transfer_syntax: str) -> tuple[int, int] | None:
     try:
         if transfer_syntax in JPEG_2000:
             return _jpeg_2000(frame)
-        if transfer_syntax in JPEG_LS:
+        if transfer_syntax in JPEG_LS | JPEG_LOSSLESS:
             return _jpeg(frame)
     except struct.error:
         return None

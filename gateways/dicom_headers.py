@@ -48,6 +48,7 @@ TAGS: dict[str, int] = {
     "SeriesInstanceUID": 0x0020000E,
     "SeriesNumber": 0x00200011,
     "InstanceNumber": 0x00200013,
+    "FrameOfReferenceUID": 0x00200052,
     "ImagePositionPatient": 0x00200032,
     "ImageOrientationPatient": 0x00200037,
     "SamplesPerPixel": 0x00280002,
@@ -96,6 +97,9 @@ class Instance:
     has_pixels: bool = False
     truncated: bool = False
     header_bytes: int = 0
+    frame_of_reference: str | None = None
+    rescale: tuple[float, float] | None = None
+    """Slope and intercept of this frame; None where the data set's own count."""
     frame: int | None = None
     """Which frame of a multi-frame file this is, counted from 1; None where the file is one image."""
 
@@ -147,9 +151,10 @@ def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
         },
         numbers=raw.numbers("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoNumbers")
         | raw.numbers("MagneticFieldStrength", "ContrastBolusVolume", "SliceThickness"),
-        position_mm=_triple(raw.floats("ImagePositionPatient")),
-        orientation=_orientation(raw.floats("ImageOrientationPatient")),
-        pixel_spacing_mm=_spacing(raw.floats("PixelSpacing")),
+        frame_of_reference=raw.text("FrameOfReferenceUID"),
+        position_mm=triple_of(raw.floats("ImagePositionPatient")),
+        orientation=orientation_of(raw.floats("ImageOrientationPatient")),
+        pixel_spacing_mm=spacing_of(raw.floats("PixelSpacing")),
         rows=raw.unsigned("Rows"),
         columns=raw.unsigned("Columns"),
         samples=raw.unsigned("SamplesPerPixel") or 1,
@@ -222,11 +227,12 @@ def _date(text: str | None) -> dt.date | None:
         return None
 
 
-def _triple(values: list[float]) -> Vector | None:
+def triple_of(values: list[float]) -> Vector | None:
+    """A point, None where there are not three numbers."""
     return (values[0], values[1], values[2]) if len(values) == 3 else None
 
 
-def _orientation(values: list[float]) -> Orientation | None:
+def orientation_of(values: list[float]) -> Orientation | None:
     """Six direction cosines, None unless both directions have unit length and are perpendicular (PS3.3 C.7.6.2.1.1)."""
     if len(values) != 6:
         return None
@@ -240,7 +246,8 @@ def _orientation(values: list[float]) -> Orientation | None:
     return (row[0], row[1], row[2], column[0], column[1], column[2])
 
 
-def _spacing(values: list[float]) -> tuple[float, float] | None:
+def spacing_of(values: list[float]) -> tuple[float, float] | None:
+    """Row and column spacing in mm, None where they are no plausible sizes of a pixel."""
     if len(values) == 2 and all(0.01 < value < 50 for value in values):
         return values[0], values[1]
     return None

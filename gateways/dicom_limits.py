@@ -8,14 +8,13 @@ from gateways.settings import Settings
 RLE = "1.2.840.10008.1.2.5"
 JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 JPEG_2000 = frozenset({"1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"})
+JPEG_LOSSLESS = frozenset({"1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"})
 NATIVE = frozenset({IMPLICIT_LE, EXPLICIT_LE, DEFLATED_LE})
-DECODABLE = NATIVE | {RLE} | JPEG_LS | JPEG_2000
+DECODABLE = NATIVE | {RLE} | JPEG_LS | JPEG_2000 | JPEG_LOSSLESS
 NAMES = {
     "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
     "1.2.840.10008.1.2.4.50": "JPEG Baseline",
     "1.2.840.10008.1.2.4.51": "JPEG Extended",
-    "1.2.840.10008.1.2.4.57": "JPEG Lossless",
-    "1.2.840.10008.1.2.4.70": "JPEG Lossless",
 }
 
 
@@ -27,6 +26,8 @@ class DicomLimits:
     study_bytes: int = 2 * 2**30
     pixels: int = 4096 * 4096
     """Rows x columns x frames of one instance."""
+    series_pixels: int = 96 * 2**20
+    """Rows x columns x slices of the series that is measured: 384 MiB once decoded."""
 
 
 def limits_of(settings: Settings) -> DicomLimits:

@@ -7,6 +7,7 @@ import numpy as np
 from gateways.dicom_headers import Instance
 from gateways.dicom_limits import DicomLimits
 from gateways.dicom_pixels import obstacle
+from gateways.dicom_stacks import mixed_frames_of_reference
 from schemas.measurement import Reason
 from vbq.imaging.volume import Orientation, SeriesHeader, normal_of
 
@@ -18,6 +19,9 @@ def series_header(uid: str, instances: Sequence[Instance], limits: DicomLimits) 
     first = instances[0]
     obstacles = [obstacle(instance, limits) for instance in instances]
     blocked = sorted({(row.code, row.text) for row in obstacles if row}) if all(obstacles) else []
+    blocked += [
+        (row.code, row.text) for row in (mixed_frames_of_reference(instances), _too_large(instances, limits)) if row
+    ]
 
     def text(name: str) -> str | None:
         return next((row.texts[name] for row in instances if name in row.texts), None)
@@ -64,9 +68,16 @@ def series_header(uid: str, instances: Sequence[Instance], limits: DicomLimits) 
         model_name=text("ManufacturerModelName"),
         photometric=tuple(dict.fromkeys(row.texts.get("PhotometricInterpretation", "") for row in instances)),
         frames=max(row.frames for row in instances),
-        sop_instance_uids=tuple(row.sop_instance_uid for row in instances),
+        sop_instance_uids=tuple(row.slice_uid for row in instances),
         obstacles=tuple(Reason(code=code, text=why) for code, why in blocked),
     )
+
+
+def _too_large(instances: Sequence[Instance], limits: DicomLimits) -> Reason | None:
+    if sum(row.rows * row.columns for row in instances) <= limits.series_pixels:
+        return None
+    text = f"its {len(instances)} slices have more than {limits.series_pixels >> 20} million pixels in all"
+    return Reason(code="series-too-large", text=text)
 
 
 def _distinct(orientations: Iterable[Orientation | None]) -> tuple[Orientation, ...]:

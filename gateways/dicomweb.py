@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pydicom import Dataset
+
+from gateways.dicom_frames import split_frames
 from gateways.dicom_headers import TAGS, Instance, instance_of
 from gateways.dicom_limits import DicomLimits
+from gateways.dicom_pixels import DECODER_ERRORS, quiet_pydicom
 from gateways.dicom_series import series_header
 from gateways.dicom_walk import EXPLICIT_LE, Walk
 from gateways.endpoints import is_uid
@@ -174,8 +178,17 @@ def _instances(rows: Sequence[Headers]) -> list[Instance]:
         values[TAGS["SpecificCharacterSet"]] = b"ISO_IR 192"  # JSON is UTF-8 whatever the file was
         read = instance_of(Path(), Walk(values=values, has_pixels=True))
         if isinstance(read, Instance):
-            found.append(read)
+            found += [read] if read.frames == 1 else _frames(read, row)
     return found
+
+
+def _frames(read: Instance, row: Headers) -> list[Instance]:
+    """The frames of an enhanced file, from its metadata; the instance itself where these make no sense."""
+    with quiet_pydicom():
+        try:
+            return split_frames(read, Dataset.from_json(dict(row)))
+        except (RecursionError, *DECODER_ERRORS):
+            return [read]
 
 
 def _value(row: Headers, name: str) -> Any:
