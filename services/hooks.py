@@ -51,11 +51,8 @@ class Hooks:
         self._languages: dict[str, Language | None] = {row.name: row.language for row in config.cds_clients}
         self._orders = Orders(self._policy)
         self._answers = CardAnswers(outside.models, settings.base_url, self._policy)
-        self._wait = (
-            at_once
-            if outside.database.is_sqlite
-            else Patience(seconds=config.cds.budget_ms / 1000, threads=READING_THREADS)
-        )
+        self._wait = at_once if outside.database.is_sqlite else Patience(threads=READING_THREADS)
+        self._budget_seconds = config.cds.budget_ms / 1000
         self._firsts = FirstAnswers(
             database=outside.database,
             results=outside.results,
@@ -94,17 +91,18 @@ class Hooks:
         return self._answer(asked, moment, self._call_of(asked, caller), self._locale(caller))
 
     def _answer(self, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Response:
+        until = time.monotonic() + self._budget_seconds
         clinician = clinician_tag(call.patient, asked.context.user_id)
-        view = self._wait(lambda: self._results.view(call.patient))
+        view = self._wait(lambda: self._results.view(call.patient), until)
         if not view.known:
             return self._say(moment, "nobody", NO_CARDS.body)
         wants_treatment = "fracture_liaison" in self._policy.show[moment.trigger].suggestions
-        found = self._wait(lambda: self._firsts.look(view, call, wants_treatment=wants_treatment))
+        found = self._wait(lambda: self._firsts.look(view, call, wants_treatment=wants_treatment), until)
         for key, problem in found.problems:
             self._metrics.prefetch.labels(key, problem).inc()
         if found.not_had and self._policy.missing_data == "412":
             return cannot_be_had(found)
-        if found.assessment is not None and self._is_quiet(call.patient, clinician, moment, found):
+        if found.assessment is not None and self._is_quiet(call.patient, clinician, moment, found, until):
             return self._say(moment, "silenced", NO_CARDS.body)
         made = self._answers.of(
             PatientView(found.assessment, view.in_progress, view.known),
@@ -119,10 +117,10 @@ class Hooks:
         shown = "first-answer" if found.first else "card"
         return self._say(moment, shown if made.indicators else "below-threshold", made.body)
 
-    def _is_quiet(self, patient: str, clinician: str, moment: Moment, found: Found) -> bool:
+    def _is_quiet(self, patient: str, clinician: str, moment: Moment, found: Found, until: float) -> bool:
         if found.assessment is None or self._policy.quiet_days == 0:
             return False
-        ruling = self._wait(lambda: self._feedback.ruling(patient, clinician, moment.phase))
+        ruling = self._wait(lambda: self._feedback.ruling(patient, clinician, moment.phase), until)
         return is_quiet(ruling, finding_of(found.assessment), now=time.time(), quiet_days=self._policy.quiet_days)
 
     def _say(self, moment: Moment, result: str, body: bytes) -> Response:
