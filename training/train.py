@@ -107,7 +107,7 @@ class Trainer:
                     kept.copy_(new)
 
 
-def _log(path: Path, row: dict[str, float]) -> None:
+def _log(path: Path, row: dict[str, float | None]) -> None:
     fresh = not path.exists()
     with path.open("a", newline="") as out:
         writer = csv.DictWriter(out, list(row))
@@ -116,14 +116,14 @@ def _log(path: Path, row: dict[str, float]) -> None:
         writer.writerow(row)
 
 
-def _validated(trainer: Trainer, drawn: list[Case], real: list[Case], rate: float) -> dict[str, float]:
-    row: dict[str, float] = {
+def _validated(trainer: Trainer, drawn: list[Case], real: list[Case], rate: float) -> dict[str, float | None]:
+    row: dict[str, float | None] = {
         "step": trainer.step,
         "minutes": round(trainer.seconds / 60, 1),
         "rate": round(rate, 6),
         "loss": round(trainer.smooth_loss or 0.0, 4),
     }
-    return {**row, **drawn_dice(trainer.average, drawn), **spider_dice(trainer.average, real)}
+    return {**row, **drawn_dice(trainer.average, drawn), **spider_dice(trainer.average, real)}  # None is left blank
 
 
 def train(plan: Plan) -> None:

@@ -48,8 +48,8 @@ def drawn_dice(net: nn.Module, cases: list[Case]) -> dict[str, float]:
     return {f"dice_{CLASSES[one]}": round(overlap[one] / max(total[one], 1), 4) for one in range(1, len(CLASSES))}
 
 
-def spider_dice(net: nn.Module, cases: list[Case]) -> dict[str, float]:
-    """Dice of body, disc and canal with CSF on SPIDER, where the masks speak."""
+def spider_dice(net: nn.Module, cases: list[Case]) -> dict[str, float | None]:
+    """Dice of body, disc and canal with CSF on SPIDER, where the masks speak; None without any case."""
     groups = {"body": (BODY,), "disc": (DISC,), "canal_csf": (CANAL, CSF)}
     overlap, total = dict.fromkeys(groups, 0), dict.fromkeys(groups, 0)
     for image, targets in cases:
@@ -61,4 +61,4 @@ def spider_dice(net: nn.Module, cases: list[Case]) -> dict[str, float]:
             said = np.isin(guess, members) & sure
             overlap[name] += 2 * int((truth & said).sum())
             total[name] += int(truth.sum() + said.sum())
-    return {f"spider_{name}": round(overlap[name] / max(total[name], 1), 4) for name in groups}
+    return {f"spider_{name}": round(overlap[name] / total[name], 4) if total[name] else None for name in groups}
