@@ -10,6 +10,7 @@ from commands.exits import print_json
 from commands.key_files import read_key
 from commands.model_sign import as_json, signature_file
 from commands.site import Site, site
+from gateways.rescoring import standing
 from schemas.errors import ModelRefused
 from schemas.registry import Action, LogEntry
 from vbq.risk.signature import public_text
@@ -98,6 +99,9 @@ def _change(action: Action, model: str | None, *, key_file: Path, why: str, by: 
         who = by or _name_of_key(here, public_text(key.public_key()))
         entry = here.models.record(action, model, key=key, by=who, why=why)
         state = here.models.state()
+        stored = standing(here.database, entry.digest) if action == "revoke" and entry.digest else 0
+    if stored:
+        click.echo(f"vbq: {stored} stored assessments by it still stand; `vbq model rescore` replaces them", err=True)
     silent = state.active in state.revoked
     if silent:
         click.echo("vbq: the active model is revoked, so nothing is scored; roll back or deploy another one", err=True)

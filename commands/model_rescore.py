@@ -44,7 +44,7 @@ def rescore_(
     if as_json:
         print_json({"model": name, "digest": model.digest, "purpose": purpose, **place.__dict__, "stale": stale})
     else:
-        click.echo(f"{name}: asked for {place.asked}, {place.waiting} waiting, {stale} stored ones by another model")
+        click.echo(f"{name}: asked for {place.asked}, {place.waiting} waiting, {stale} left")
     if place.dead:
         click.echo(f"vbq: {place.dead} patients could not be assessed; `vbq events dead` says why", err=True)
     if not moving:

@@ -111,3 +111,10 @@ class Rescoring:
     def _count(self, connection: Connection, state: ColumnElement[bool]) -> int:
         wanted = select(func.count()).select_from(jobs).where(OPEN_JOBS, jobs.c.kind == "assess", state)
         return connection.scalar(wanted) or 0
+
+
+def standing(database: Database, digest: str) -> int:
+    """How many assessments that count were made by the model with this digest."""
+    mine = and_(CURRENT, assessments.c.model == digest, assessments.c.state != "withdrawn")
+    with database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(assessments).where(mine)) or 0

@@ -12,12 +12,12 @@ from schemas.cds import Hook, HookResponse
 from schemas.config import Language
 from schemas.errors import ModelRefused
 from services.answers import dumps
-from services.card_ids import card_id
+from services.card_ids import card_id, with_clinician
 from services.cards import NOTHING_MORE, Extras, cards_for
 from services.locales import Locale
 from services.orders import Moment
 
-KEPT: Final = 512  # some 4 kB each
+KEPT: Final = 2048  # some 4 kB each
 CAUTIONS_KEPT: Final = 64
 _NOBODY: Final = "0" * 16
 
@@ -69,9 +69,12 @@ class CardAnswers:
                 self._kept[key] = kept
                 if len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
+        answer = kept[1]
+        if not answer.indicators:
+            return answer
         nobodys = card_id(assessment.id, moment.hook, moment.trigger, _NOBODY).encode()
-        theirs = card_id(assessment.id, moment.hook, moment.trigger, clinician).encode()
-        return Answer(kept[1].body.replace(nobodys, theirs, 1), kept[1].indicators)
+        theirs = with_clinician(nobodys, clinician)
+        return Answer(answer.body.replace(nobodys, theirs, 1), answer.indicators)
 
     def _made(self, view: PatientView, moment: Moment, locale: Locale, hook_instance: str, extras: Extras) -> Answer:
         cards = cards_for(
@@ -102,7 +105,7 @@ class CardAnswers:
 
     def _read_caution(self, model: ModelRef) -> str | None:
         try:
-            found = self._models.get(model.id)
+            found = self._models.get(model.digest)
         except ModelRefused:
             return None  # revoked or replaced since: the card still names it
         return found.artefact.caution if found.digest == model.digest else None

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from gateways import models as models_module
 from gateways.registry_tables import shadow_scores
-from gateways.rescoring import Rescoring
+from gateways.rescoring import Rescoring, standing
 from gateways.tables import assessments, published
 from schemas.assessment import Assessment
 from tests import records
@@ -88,7 +88,7 @@ def test_rescoring_replaces_every_assessment_and_keeps_the_old_ones(site: Any, s
     model = registrar.add(stronger(own_model(), 2.0))
     registrar.record("deploy", "our-own")
     again = Rescoring(hands.bench.database, model.digest)
-    assert again.stale() == 3
+    assert again.stale() == standing(hands.bench.database, before["p1"].model.digest) == 3
     again.begin()
     assert [again.ask(2), again.ask(2), again.ask(2)] == [2, 1, 0]
     hands.work()
