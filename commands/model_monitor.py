@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vbq.monitor.outcomes import Matched
     from vbq.monitor.recalibration import Times
 
+MOST_PATIENTS = 20_000  # the newest of each period; a distribution needs no more
 NO_OUTCOMES = "No outcomes were given (--outcomes), so calibration is not known."
 outcomes_help = "CSV or Parquet: patient (as in the events), event (0 or 1), date (of it, or of the last look)."
 times_option = click.option(
@@ -65,7 +66,8 @@ def monitor_(
         model = here.models.deployed()
         store, policy = Monitoring(here.database), here.settings.structured().monitoring
         edge = begin.timestamp()
-        window, past = store.current(since=edge, until=end.timestamp()), store.current(since=0.0, until=edge)
+        window = store.current(since=edge, until=end.timestamp(), most=MOST_PATIENTS)
+        past = store.current(since=0.0, until=edge, most=MOST_PATIENTS)
         now, before = ([observed(row.body, model.artefact) for row in rows] for rows in (window, past))
         if outcomes is not None:
             try:

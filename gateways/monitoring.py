@@ -30,20 +30,23 @@ class Monitoring:
         self._database = database
         self._clock = clock
 
-    def current(self, *, since: float, until: float) -> Iterator[Stored]:
-        """The assessments that count and were made in the window (seconds since 1970), one a patient."""
+    def current(self, *, since: float, until: float, most: int) -> Iterator[Stored]:
+        """The assessments that count and were made in the window (seconds since 1970), one a patient, the newest first.
+
+        At most `most` of them: a distribution needs no more.
+        """
         window = and_(assessments.c.created >= since, assessments.c.created < until)
-        return self._stored(CURRENT, window, assessments.c.state != "withdrawn")
+        return self._stored(CURRENT, window, assessments.c.state != "withdrawn", most=most)
 
     def complete(self, digest: str, patients: Sequence[str]) -> Iterator[Stored]:
-        """Complete assessments by one model of some patients, oldest first; superseded ones too."""
+        """Complete assessments by one model of some patients; superseded ones too."""
         for start in range(0, len(patients), AT_ONCE):
             some = assessments.c.patient.in_(patients[start : start + AT_ONCE])
             yield from self._stored(some, assessments.c.model == digest, assessments.c.state == "complete")
 
-    def _stored(self, *where: Any) -> Iterator[Stored]:
+    def _stored(self, *where: Any, most: int | None = None) -> Iterator[Stored]:
         columns = (assessments.c.patient, assessments.c.created, assessments.c.body)
-        statement = select(*columns).where(*where).order_by(assessments.c.created)
+        statement = select(*columns).where(*where).order_by(assessments.c.created.desc()).limit(most)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=AT_ONCE).execute(statement):
                 yield Stored(row.patient, row.created, json.loads(bytes(row.body)))
