@@ -39,14 +39,18 @@ GROUPS: dict[str, dict[str, str]] = {
         **{name: f"commands.model_monitor:{name}_" for name in ("monitor", "recalibrate")},
     },
     "cards": {name: f"commands.cards:{name}" for name in ("preview", "report", "schema")},
-    "cohort": {"check": "commands.cohort:check", "report": "commands.cohort:report"},
+    "cohort": {
+        "build": "commands.cohort_build:build_",
+        "check": "commands.cohort:check",
+        "report": "commands.cohort:report",
+    },
 }
 ABOUT = {
     "cards": "Try the card policy; see what clinicians do with the cards.",
     "simulate": "Make synthetic studies, patients and cohorts.",
     "events": "Look at the inbox, replay dead letters.",
     "model": "Fit, check and look at risk models.",
-    "cohort": "Check and describe a cohort file.",
+    "cohort": "Build, check and describe a cohort file.",
 }
 
 

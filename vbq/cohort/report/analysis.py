@@ -8,6 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from vbq.cohort.arrays import Bools, Floats
+from vbq.cohort.building.flow import Flow
 from vbq.cohort.data.dictionary import COLUMNS, label_of
 from vbq.cohort.data.standard import DXA_ORDER, Cohort, bone_status
 from vbq.cohort.describe import Comparison, Correlation, compare_categories, compare_number, correlate
@@ -48,6 +49,8 @@ class Analysis:
     models: list[tuple[str, Fitted, Optimism | None]] = field(default_factory=list)
     levels: dict[str, int] = field(default_factory=dict)
     flow: list[tuple[str, int]] = field(default_factory=list)
+    built: Flow | None = None
+    "who fell out before the file, where `vbq cohort build` made it"
     warnings: list[str] = field(default_factory=list)
 
 
@@ -68,9 +71,10 @@ def ratios(fit: CoxFit | CurrentStatusFit) -> dict[str, Ratio]:
     }
 
 
-def analyse(cohort: Cohort, replicates: int, seed: int) -> Analysis:
+def analyse(cohort: Cohort, replicates: int, seed: int, built: Flow | None = None) -> Analysis:
     """Everything, in the paper's order. replicates: bootstrap resamples for optimism, 0 for none."""
-    a = Analysis(cohort, look_for_visit_times(cohort.time, cohort.event), warnings=list(cohort.notes))
+    notes = [*cohort.notes, *(built.notes if built is not None else ())]
+    a = Analysis(cohort, look_for_visit_times(cohort.time, cohort.event), warnings=notes, built=built)
     a.flow = [("rows in the file", cohort.rows_read), ("with outcome and follow-up", cohort.n)]
     status, notes = bone_status(cohort)
     a.warnings += notes
@@ -141,9 +145,11 @@ def one_curve(a: Analysis, name: str, values: tuple[Floats, Bools], falling: boo
 
 
 def complete(cohort: Cohort, names: Sequence[str]) -> Data:
-    """Rows with all of `names`."""
+    """Rows with all of `names`. Raises NoFit where there are none."""
     X = np.column_stack([cohort.numbers(name) for name in names])
     kept: Bools = np.asarray(~np.isnan(X).any(axis=1), dtype=np.bool_)
+    if not kept.any():
+        raise NoFit(f"no row has all of {', '.join(names)}")
     return Data(X[kept], cohort.time[kept], cohort.event[kept], kept, None)
 
 

@@ -24,6 +24,7 @@ def document_of(a: Analysis) -> dict[str, Any]:
         "n": a.cohort.n,
         "events": int(a.cohort.event.sum()),
         "flow": [{"step": step, "n": count} for step, count in a.flow],
+        "built": a.built.model_dump(mode="json") if a.built is not None else None,
         "table1": {row.name: row.as_dict() for row in a.table1},
         "correlation": a.correlation.as_dict() if a.correlation else None,
         "roc": {name: curve.as_dict() for name, curve in a.roc.items()},

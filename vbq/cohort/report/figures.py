@@ -4,7 +4,8 @@ import numpy as np
 
 from vbq.cohort.arrays import Ints
 from vbq.cohort.report.analysis import Analysis
-from vbq.cohort.report.svg import COLOURS, WIDTH, Figure, opening
+from vbq.cohort.report.flow_chart import flow_chart
+from vbq.cohort.report.svg import COLOURS, Figure
 
 ROC_TITLES = {
     "vbq_osteoporosis": "VBQ for osteoporosis",
@@ -25,7 +26,7 @@ def thinned(n: int, most: int) -> Ints:
 
 def figures_of(a: Analysis) -> list[str]:
     """SVG elements in the paper's order: flow, scatter, ROC, survival, levels."""
-    drawn = [flow_chart(a.flow)]
+    drawn = [flow_chart(a.flow, a.built)]
     if a.correlation is not None:
         drawn.append(scatter(a))
     if a.roc:
@@ -35,19 +36,6 @@ def figures_of(a: Analysis) -> list[str]:
     if a.levels:
         drawn.append(level_bars(a.levels))
     return drawn
-
-
-def flow_chart(flow: list[tuple[str, int]]) -> str:
-    """Boxes from the file to the events."""
-    height = 70.0 * len(flow)
-    out = [opening(WIDTH, height, "Flow of the cohort")]
-    for row, (label, count) in enumerate(flow):
-        y = 70.0 * row + 8
-        out.append(f'<rect x="90" y="{y:g}" width="280" height="40" fill="#f4f6f8" stroke="#1f4e79"/>')
-        out.append(f'<text x="230" y="{y + 25:g}" text-anchor="middle">{label}: {count}</text>')
-        if row:
-            out.append(f'<path d="M230 {y - 22:g}v18" stroke="#333"/><path d="M226 {y - 8:g}l4 7l4 -7z" fill="#333"/>')
-    return "\n".join([*out, "</svg>"])
 
 
 def scatter(a: Analysis) -> str:

@@ -85,3 +85,12 @@ def test_a_category_that_contradicts_its_t_score_is_told() -> None:
 def test_a_file_without_outcome_is_refused() -> None:
     with pytest.raises(UnusableCohort, match="no column for event"):
         standard_cohort(read_table(b"vbq,follow_up\n4,5\n", "f.csv"))
+
+
+def test_a_column_without_a_value_costs_its_part_of_the_report_only(visits) -> None:
+    lines = visits(120).decode().splitlines()
+    a = analysed("\n".join([lines[0] + ",history_vf,weight", *(line + ",," for line in lines[1:])]).encode())
+    assert "history_vf" not in a.cox["unadjusted"]
+    assert "vbq" in a.cox["unadjusted"]
+    assert any("no row has all of history_vf" in text for text in a.warnings)
+    assert json.dumps(document_of(a), allow_nan=False)
