@@ -37,7 +37,7 @@ from gateways.tables import (
 from schemas.assessment import Assessment
 from schemas.measurement import Measurement
 
-PARSED_KEPT = 128  # some 50 kB each
+PARSED_KEPT = 512  # some 50 kB each
 
 
 @dataclass(frozen=True)

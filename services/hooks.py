@@ -102,8 +102,6 @@ class Hooks:
             self._metrics.prefetch.labels(key, problem).inc()
         if found.not_had and self._policy.missing_data == "412":
             return cannot_be_had(found)
-        if found.assessment is not None and self._is_quiet(call.patient, clinician, moment, found, until):
-            return self._say(moment, "silenced", NO_CARDS.body)
         made = self._answers.of(
             PatientView(found.assessment, view.in_progress, view.known),
             moment,
@@ -112,6 +110,8 @@ class Hooks:
             hook_instance=asked.hook_instance,
             extras=Extras(found.first, found.not_had, found.treatment),
         )
+        if made.indicators and self._is_quiet(call.patient, clinician, moment, found, until):
+            return self._say(moment, "silenced", NO_CARDS.body)
         for indicator in made.indicators:
             self._metrics.cards.labels(moment.hook, indicator).inc()
         shown = "first-answer" if found.first else "card"

@@ -7,7 +7,7 @@ import pytest
 from schemas.assessment import Assessment, Risk
 from schemas.card_policy import TRIGGERS, Trigger
 from schemas.fhir.full import validate
-from services.card_ids import card_id, card_of, clinician_tag
+from services.card_ids import card_id, card_of, clinician_tag, with_clinician
 from services.cards import Extras
 from services.locales import LANGUAGES, choose
 from services.orders import Moment, Orders
@@ -200,6 +200,8 @@ def test_a_cards_id_says_what_it_was_about_and_not_who_saw_it() -> None:
         for trigger in TRIGGERS:
             found = card_of(card_id(made.OLD_ID, hook, trigger, tag))
             assert found == (made.OLD_ID[:13], hook, trigger, tag)
+            nobodys = card_id(made.OLD_ID, hook, trigger, "0" * 16).encode()
+            assert with_clinician(nobodys, tag).decode() == card_id(made.OLD_ID, hook, trigger, tag)
     assert tag != clinician_tag("Patient/p2", "Practitioner/d1")
     for other in ("x", "ce4af444-b4f1-47d0-81a3-d972da413a9a", "5f0b6a4e-95a3-8fff-8384-1d8646dc207b"):
         assert card_of(other) is None
