@@ -16,7 +16,7 @@ from gateways.database import Database
 from gateways.registry import Known, Registry
 from gateways.settings import Settings
 from schemas.clinical import InputName
-from schemas.errors import ModelRefused
+from schemas.errors import Forbidden, ModelRefused
 from schemas.model import TrustedKey
 from schemas.registry import Action, LogEntry, Stage
 from vbq.risk.artefact import digest as digest_of
@@ -168,7 +168,12 @@ class Models:
             if not lines or digest_of(lines[0].body) != state.head:
                 raise _shortened()
             lines = lines[1:]
-        return follow(state, lines, self._trusted)
+        try:
+            return follow(state, lines, self._trusted)
+        except Forbidden as error:  # somebody wrote it past the program, or a key lost its role
+            raise ModelRefused(
+                f"a line of the log of deployments does not count: {error.detail}", code="model-log"
+            ) from error
 
     def _servable(self, state: Deployed, digest: str) -> LoadedModel:
         model = self._opened(digest)
@@ -196,7 +201,7 @@ class Models:
         return [*(_known(row) for row in self._shipped.values() if row.digest not in there), *added]
 
     def _digest_of(self, name: str) -> str:
-        state, known = self.state(), self._known()
+        known = self._known()
         wanted, _, version = name.partition("@")
         named = [row.digest for row in known if row.id == wanted and version in ("", row.version)]
         if not named and len(name) >= SHORTEST_DIGEST:
@@ -205,6 +210,9 @@ class Models:
                 raise ModelRefused("several models have a digest that begins so; give more of it", code="model-unknown")
         if not named:
             raise ModelRefused("there is no such model; `vbq model list` shows those there are", code="model-unknown")
+        if len(named) == 1:  # needs no log: what a stored result says of its model stands even if the log is broken
+            return named[0]
+        state = self.state()
         return next((digest for digest in (state.active, state.shadow) if digest in named), named[-1])
 
     def _name_of(self, digest: str) -> str:

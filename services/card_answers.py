@@ -1,12 +1,13 @@
 """The answer to a hook as bytes. A stored assessment says the same at each call, so what it says is kept."""
 
+import datetime as dt
 import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from gateways.models import Models
 from gateways.results import PatientView
-from schemas.assessment import Assessment, ModelRef
+from schemas.assessment import ModelRef
 from schemas.card_policy import CardPolicy, Trigger
 from schemas.cds import Hook, HookResponse
 from schemas.config import Language
@@ -30,7 +31,7 @@ class Answer(NamedTuple):
 
 
 NO_CARDS: Final = Answer(dumps(HookResponse().document()), ())
-_Key = tuple[str, Hook, Trigger, frozenset[Trigger], bool, Language, Extras]
+_Key = tuple[str, dt.datetime, Hook, Trigger, frozenset[Trigger], bool, Language, Extras]
 
 
 class CardAnswers:
@@ -41,8 +42,8 @@ class CardAnswers:
         self._base_url = base_url
         self._policy = policy
         self._guard = threading.Lock()
-        self._kept: OrderedDict[_Key, tuple[Assessment, Answer]] = OrderedDict()
-        self._cautions: dict[str, str | None] = {}
+        self._kept: OrderedDict[_Key, Answer] = OrderedDict()
+        self._cautions: dict[str, str] = {}
 
     def of(
         self,
@@ -58,18 +59,19 @@ class CardAnswers:
         assessment = view.assessment
         if assessment is None:
             return self._made(view, moment, locale, hook_instance, extras)
-        key = (assessment.id, moment.hook, moment.trigger, moment.kinds, view.in_progress, locale.language, extras)
+        # with its moment: an id may come back with another content
+        said = (assessment.id, assessment.created)
+        key = (*said, moment.hook, moment.trigger, moment.kinds, view.in_progress, locale.language, extras)
         with self._guard:
-            kept = self._kept.get(key)
-            if kept is not None:
+            answer = self._kept.get(key)
+            if answer is not None:
                 self._kept.move_to_end(key)
-        if kept is None or kept[0] is not assessment:  # an id may come back with another content: compare
-            kept = (assessment, self._made(view, moment, locale, hook_instance, extras))
+        if answer is None:
+            answer = self._made(view, moment, locale, hook_instance, extras)
             with self._guard:
-                self._kept[key] = kept
+                self._kept[key] = answer
                 if len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
-        answer = kept[1]
         if not answer.indicators:
             return answer
         nobodys = card_id(assessment.id, moment.hook, moment.trigger, _NOBODY).encode()
@@ -93,15 +95,16 @@ class CardAnswers:
         return Answer(dumps(HookResponse(cards=cards).document()), tuple(card.indicator for card in cards))
 
     def _caution(self, model: ModelRef) -> str | None:
-        """The sentence that exactly this model file wants on its cards; None where that file is no longer there.
+        """The sentence that exactly this model file wants on its cards; None where that file is not to be had.
 
-        Opening a model means checking its signature, so the sentence is kept.
+        Opening a model means checking its signature, so the sentence is kept; its absence is not: it may come back.
         """
-        if model.digest not in self._cautions:
+        kept = self._cautions.get(model.digest)
+        if kept is None and (kept := self._read_caution(model)) is not None:
             if len(self._cautions) >= CAUTIONS_KEPT:
                 self._cautions.clear()
-            self._cautions[model.digest] = self._read_caution(model)
-        return self._cautions[model.digest]
+            self._cautions[model.digest] = kept
+        return kept
 
     def _read_caution(self, model: ModelRef) -> str | None:
         try:

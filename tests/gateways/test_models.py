@@ -156,6 +156,16 @@ def test_a_line_written_past_the_program_stops_everything(site: Registrar) -> No
     assert caught.value.reason_code == "model-log"
 
 
+def test_a_line_by_a_key_that_lost_its_role_stops_everything_in_words(site: Registrar) -> None:
+    site.add(own_model())
+    site.record("deploy", "our-own")
+    site.keys.trust({"deployer": (site.keys.deployer, ["sign"]), "signer": (site.keys.signer, ["sign"])})
+    with pytest.raises(ModelRefused, match="may not deploy") as caught:
+        site.replica().active()
+    assert caught.value.reason_code == "model-log"
+    assert site.replica().get("our-own").artefact.id == "our-own", "a stored result can still say who made it"
+
+
 def test_the_log_cannot_be_changed_or_shortened_unseen(site: Registrar, database: Database) -> None:
     site.add(own_model())
     site.record("deploy", "our-own")
