@@ -41,7 +41,7 @@ def fetch_study(pacs: Pacs, study_uid: str, scratch: Path, limits: DicomLimits) 
     Raises NotMeasurable where none of its series is a sagittal T1 without contrast, PacsUnavailable where the archive
     is away, refuses for now or has not got the study yet, NotConfigured where it does not let us in, TooLarge.
     """
-    with _archive(pacs) as archive:
+    with open_archive(pacs) as archive:
         headers = archive.series_headers(study_uid, limits)
         choice = choose_series(headers)
         if choice.header is None:
@@ -57,7 +57,7 @@ def fetch_study(pacs: Pacs, study_uid: str, scratch: Path, limits: DicomLimits) 
     return target
 
 
-class _Archive:
+class Archive:
     """One archive for the time of one task: dicomweb-client for queries, a bounded stream for pixels."""
 
     def __init__(self, pacs: Pacs) -> None:
@@ -117,11 +117,11 @@ class _Archive:
 
 
 @contextmanager
-def _archive(pacs: Pacs) -> Iterator[_Archive]:
+def open_archive(pacs: Pacs) -> Iterator[Archive]:
     """An archive whose failures come out as ours. Messages name neither address nor identifiers."""
     import requests
 
-    archive = _Archive(pacs)
+    archive = Archive(pacs)
     try:
         yield archive
     except requests.HTTPError as error:

@@ -22,7 +22,7 @@ from gateways.dicom_pixels import quiet_pydicom, read_header
 from schemas.codes import codes_of
 from schemas.errors import NotMeasurable
 from schemas.measurement import Ellipse, Level, Measurement, Region
-from vbq.imaging.draw import draw
+from vbq.imaging.draw import picture
 from vbq.imaging.labels import THORACIC_CODES
 
 if TYPE_CHECKING:
@@ -32,6 +32,11 @@ SPACE = uuid.UUID("3c5d4f0e-6f0b-5b0e-9d2e-7a4c1e0f2b61")  # of UUIDv5: made onc
 SCHEME = "99VBQCDS"
 MANUFACTURER, MODEL = "vbq-cds", "VBQ (research use only)"
 REPORT_SERIES, CAPTURE_SERIES = 9801, 9802
+# Type 2 of the patient and study modules (PS3.3 C.7.1.1, C.7.2.1): present, if empty; anonymised files lack them.
+MAY_BE_EMPTY = (
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
 VBQ = Code("VBQ", SCHEME, "Vertebral bone quality score")
 LOWER = Code("VBQ-LOWER", SCHEME, "Vertebral bone quality score, lower 95 % limit")
 UPPER = Code("VBQ-UPPER", SCHEME, "Vertebral bone quality score, upper 95 % limit")
@@ -61,7 +66,7 @@ def structured_report(result: Measurement, files: StudyFiles, *, software: str, 
     import highdicom as hd
 
     headers = _headers(result, files)
-    key = result.model_dump_json()
+    key = _key(result)
     algorithm = _algorithm(result)
     groups: list[Any] = [_score_group(result, algorithm, key)] if result.vbq is not None else []
     for is_csf, regions in ((False, result.levels), (True, result.csf)):
@@ -84,7 +89,7 @@ def structured_report(result: Measurement, files: StudyFiles, *, software: str, 
             content=content[0],
             series_instance_uid=_uid(key, "report-series"),
             series_number=REPORT_SERIES,
-            sop_instance_uid=_uid(key, "report"),
+            sop_instance_uid=report_uid(result),
             instance_number=1,
             manufacturer=MANUFACTURER,
             is_complete=True,
@@ -97,15 +102,12 @@ def structured_report(result: Measurement, files: StudyFiles, *, software: str, 
 def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> bytes:
     """The measured slice with its regions, score and "research use only", as an RGB picture."""
     import highdicom as hd
-    from PIL import Image
 
     if result.slice is None or result.series_uid is None:
         raise NotMeasurable("there is no slice to show", code="no-slice")
     uid = result.slice.sop_instance_uid
-    picture = draw(result, files.load_slice(result.series_uid, uid))
-    with Image.open(io.BytesIO(picture)) as opened:
-        pixels = np.asarray(opened.convert("RGB"))
-    key = result.model_dump_json()
+    pixels = np.asarray(picture(result, files.load_slice(result.series_uid, uid)))
+    key = _key(result)
     with quiet_pydicom():
         capture = hd.sc.SCImage.from_ref_dataset(
             ref_dataset=_header(files, uid).dataset,
@@ -128,6 +130,27 @@ def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, 
         return _file(capture, software, now)
 
 
+def report_uid(result: Measurement) -> str:
+    """The SOP Instance UID that the report of `result` has, or would have: the same for the same measurement."""
+    return _uid(_key(result), "report")
+
+
+def _key(result: Measurement) -> str:
+    """What makes two measurements the same to an archive: where the regions lie, what came out, and by which way."""
+    parts = [
+        result.study_uid,
+        str(result.series_uid),
+        result.algorithm,
+        str(result.method),
+        result.status,
+        str(result.vbq),
+    ]
+    for kind, measured in (("body", result.levels), ("csf", result.csf)):
+        for level, region in sorted(measured.items()):
+            parts += [kind, level, region.sop_instance_uid, region.ellipse.model_dump_json(), str(region.used)]
+    return "|".join(parts)
+
+
 class _Header(NamedTuple):
     """The header of the file that a slice is in, and which of its frames it is."""
 
@@ -144,9 +167,15 @@ def _headers(result: Measurement, files: StudyFiles) -> dict[str, _Header]:
 
 
 def _header(files: StudyFiles, slice_uid: str) -> _Header:
-    row = next(row for rows in files.instances.values() for row in rows if row.slice_uid == slice_uid)
+    row = next((row for rows in files.instances.values() for row in rows if row.slice_uid == slice_uid), None)
+    if row is None:
+        raise NotMeasurable("a measured slice is no longer among the study's files", code="slice-gone")
     with quiet_pydicom():
-        return _Header(read_header(row), row.frame)
+        header = read_header(row)
+        for keyword in MAY_BE_EMPTY:
+            if keyword not in header:
+                setattr(header, keyword, "")
+    return _Header(header, row.frame)
 
 
 def _one_each(headers: Iterable[_Header]) -> list[Dataset]:

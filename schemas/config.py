@@ -92,6 +92,9 @@ class Pacs(Record):
     name: str
     wado_rs: Origin
     auth: Auth = Auth()
+    store_evidence: bool = Field(
+        default=False, description="send it regions, values and a picture of each measurement (STOW-RS, at wado_rs)"
+    )
 
 
 class MonitoringPolicy(Record):

@@ -20,6 +20,7 @@ from schemas.measurement import Measurement
 from vbq.assess import assess, withdraw
 from vbq.risk.signature import LoadedModel
 from workers.bench import Bench
+from workers.evidence import evidence_archives
 
 log = logging.getLogger(__name__)
 STATED = ("Patient", "Observation", "Condition")
@@ -53,7 +54,7 @@ def assess_patient(bench: Bench, job: Job) -> None:
                 rewritten=[checked(row) for row in rewritten if row["resourceType"] == "RiskAssessment"],
                 send=bench.config.ehr is not None,
             )
-            if bench.config.ehr is not None:
+            if bench.config.ehr is not None or evidence_archives(bench.config):
                 bench.jobs.bump(connection, "publish", job.patient, job.patient)
         if pair is not None:
             bench.shadows.store(connection, pair)

@@ -1,4 +1,4 @@
-"""The EHR hears of it: everything of a patient that it does not have yet, in one transaction."""
+"""The EHR hears of it: everything of a patient that it does not have yet, in one transaction. Archives get evidence."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from schemas.errors import Rejected
 from schemas.fhir.full import checked
 from schemas.fhir.results import as_transaction, resources_of
 from workers.bench import Bench
+from workers.evidence import evidence_archives, send_evidence
 
 
 def publish_patient(bench: Bench, job: Job) -> None:
@@ -18,6 +19,11 @@ def publish_patient(bench: Bench, job: Job) -> None:
         unsent = bench.results.unsent(connection, job.patient)
     if config is not None and unsent:
         _send(config, [row for found, by in unsent for row in resources_of(found, superseded_by=by)])
+    if evidence_archives(bench.config):
+        with bench.database.write() as connection:  # the EHR has its part, whatever becomes of the archive's
+            bench.jobs.hold(connection, job)
+            bench.results.mark_sent(connection, unsent)
+        send_evidence(bench, job.patient)
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
         bench.results.mark_sent(connection, unsent)

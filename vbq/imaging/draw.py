@@ -20,7 +20,14 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def draw(measurement: Measurement, image: Slice) -> bytes:
-    """PNG of `image` with the regions of `measurement`, levels, means, VBQ, method and "research use" below.
+    """PNG of `picture`."""
+    out = io.BytesIO()
+    picture(measurement, image).save(out, format="PNG", optimize=True)
+    return out.getvalue()
+
+
+def picture(measurement: Measurement, image: Slice) -> Image.Image:
+    """`image` with the regions of `measurement`, levels, means, VBQ, method and "research use" below, RGB.
 
     Square pixels, 512 to 1024 a side; cropped to the surroundings of the regions where there are any.
     """
@@ -43,9 +50,7 @@ def draw(measurement: Measurement, image: Slice) -> bytes:
     for number, (line, colour) in enumerate(lines):
         y = size[1] + 12 + LINE * number + (10 if number else 0)
         pen.text((16, y), line, fill=colour, font=_font(BIG if number == 0 else SMALL))
-    out = io.BytesIO()
-    canvas.save(out, format="PNG", optimize=True)
-    return out.getvalue()
+    return canvas
 
 
 class _View:

@@ -22,6 +22,8 @@ class Archive(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.logins: list[str | None] = []
         self.fault: int | str | None = None
+        self.refuses_storing: int | None = None
+        self.stored: list[Any] = []
 
     @property
     def url(self) -> str:
@@ -53,6 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(200, "application/dicom+json", b"<html>not DICOM JSON")
         parts = self.path.split("?")[0].removeprefix("/dicom-web/studies/").split("/")
         series = archive.series(parts[0])
+        if parts[-1] == "instances":
+            return self._instances(parts[0])
         if len(parts) == 2:
             rows = [self._row(uid, rows[0]) for uid, rows in series.items()]
             return self._send(
@@ -63,6 +67,31 @@ class _Handler(BaseHTTPRequestHandler):
             rows = [self._metadata(dataset) for dataset in instances]
             return self._send(200, "application/dicom+json", json.dumps(rows).encode())
         return self._pixels(instances)
+
+    def do_POST(self) -> None:
+        """STOW-RS: keep every part."""
+        from io import BytesIO
+
+        archive = self.server
+        archive.asked.append(f"POST {self.path}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if isinstance(archive.fault, int) or archive.refuses_storing is not None:
+            status = archive.fault if isinstance(archive.fault, int) else archive.refuses_storing
+            assert status is not None
+            return self._send(status, "text/plain", b"no")
+        boundary = self.headers["Content-Type"].split("boundary=")[1].encode()
+        for part in body.split(b"--" + boundary)[1:-1]:
+            archive.stored.append(dcmread(BytesIO(part.split(b"\r\n\r\n", 1)[1][:-2])))
+        return self._send(200, "application/dicom+json", b'{"00081199": {"vr": "SQ"}}')
+
+    def _instances(self, study_uid: str) -> None:
+        from urllib.parse import parse_qs, urlsplit
+
+        wanted = parse_qs(urlsplit(self.path).query)["SOPInstanceUID"]
+        known = [*self.server.datasets, *self.server.stored]
+        found = [row for row in known if row.StudyInstanceUID == study_uid and row.SOPInstanceUID in wanted]
+        rows = [{"00080018": {"vr": "UI", "Value": [row.SOPInstanceUID]}} for row in found]
+        self._send(200 if rows else 204, "application/dicom+json", json.dumps(rows).encode() if rows else b"")
 
     def _pixels(self, instances: list[Any]) -> None:
         from io import BytesIO

@@ -1,0 +1,149 @@
+"""Evidence: valid DICOM that says what was measured, stored once in an archive."""
+
+import datetime as dt
+import io
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from gateways.dicom import open_study
+from gateways.evidence import Evidence, evidence_of, report_uid
+from gateways.stow import has_instance, store
+from schemas.config import Pacs
+from schemas.errors import NotAcceptable, NotMeasurable, PacsUnavailable
+from schemas.measurement import Measurement, RegionSet
+from tests.gateways.imaging.archive import Archive, running
+from tests.gateways.imaging.conftest import ROIS, StudyWriter
+from vbq.imaging.measure import measure
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurement, Evidence]:
+    writer = StudyWriter(tmp_path_factory.mktemp("evidence"))
+    writer.series()
+    files = open_study(writer.root)
+    result = measure(files.study, files.load_pixels, RegionSet.model_validate(ROIS))
+    return result, evidence_of(result, files, software="vbq-cds test", now=NOW)
+
+
+@pytest.fixture
+def archive(study: Path) -> Iterator[Archive]:
+    with running(study) as server:
+        yield server
+
+
+def parsed(data: bytes) -> Dataset:
+    return dcmread(io.BytesIO(data))
+
+
+def test_the_report_and_the_picture_belong_to_the_patient_and_study_of_the_images(
+    made: tuple[Measurement, Evidence],
+) -> None:
+    for data in made[1]:
+        dataset = parsed(data)
+        assert (dataset.PatientID, dataset.StudyInstanceUID) == ("SYNTH-0007", "2.25.9")
+        assert dataset.SoftwareVersions == "vbq-cds test"
+        assert "research use" in dataset.SeriesDescription
+    assert parsed(made[1].report).Modality == "SR"
+    assert parsed(made[1].report).VerificationFlag == "UNVERIFIED"
+
+
+def test_the_report_names_the_images_the_algorithm_and_the_score(made: tuple[Measurement, Evidence]) -> None:
+    result, evidence = made
+    texts = {str(item.get("TextValue", "")) for item in _items(parsed(evidence.report))}
+    assert result.algorithm.rpartition(" ")[0] in texts
+    images = [row for item in _items(parsed(evidence.report)) for row in item.get("ReferencedSOPSequence") or []]
+    assert {str(row.ReferencedSOPInstanceUID) for row in images} == {"2.25.9.1.5"}
+    values = [
+        (str(item.ConceptNameCodeSequence[0].CodeValue), float(item.MeasuredValueSequence[0].NumericValue))
+        for item in _items(parsed(evidence.report))
+        if item.get("ValueType") == "NUM"
+    ]
+    assert result.vbq is not None
+    assert dict(values)["VBQ"] == pytest.approx(result.vbq, abs=1e-4)
+    assert result.levels["L1"].mean in [value for _, value in values]
+
+
+def _items(dataset: Dataset) -> Iterator[Dataset]:
+    for item in dataset.get("ContentSequence") or []:
+        yield item
+        yield from _items(item)
+
+
+def test_the_same_measurement_has_the_same_uids_and_another_one_others(
+    made: tuple[Measurement, Evidence], study: Path, rois: dict[str, Any]
+) -> None:
+    result, evidence = made
+    files = open_study(study)
+    again = evidence_of(Measurement.model_validate_json(result.model_dump_json()), files, software="x", now=NOW)
+    assert parsed(again.report).SOPInstanceUID == parsed(evidence.report).SOPInstanceUID == report_uid(result)
+    assert parsed(again.capture).SOPInstanceUID == parsed(evidence.capture).SOPInstanceUID
+    moved = RegionSet.model_validate(
+        {**rois, "csf": {**rois["csf"], "L1": {"center": [13, 42], "semi_axes_mm": [2, 3]}}}
+    )
+    assert report_uid(measure(files.study, files.load_pixels, moved)) != report_uid(result)
+
+
+def test_without_regions_there_is_nothing_to_report(study: Path, made: tuple[Measurement, Evidence]) -> None:
+    bare = made[0].but(levels={}, csf={})
+    with pytest.raises(NotMeasurable):
+        evidence_of(bare, open_study(study), software="x", now=NOW)
+
+
+def test_dcmtk_can_dump_the_report_and_dciodvfy_finds_no_error(
+    made: tuple[Measurement, Evidence], tmp_path: Path
+) -> None:
+    missing = [name for name in ("dsrdump", "dciodvfy") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed (Debian: dcmtk, dicom3tools)")
+    for name, data in made[1]._asdict().items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        verdict = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+        assert "Error" not in verdict.stderr + verdict.stdout
+    dumped = subprocess.run(["dsrdump", str(tmp_path / "report")], capture_output=True, text=True, check=True).stdout
+    assert "Vertebral bone quality score" in dumped
+    assert dumped.count("ELLIPSE") == 7
+
+
+def test_evidence_is_stored_once(archive: Archive, made: tuple[Measurement, Evidence]) -> None:
+    pacs = Pacs(name="main", wado_rs=archive.url)
+    uid = report_uid(made[0])
+    assert not has_instance(pacs, "2.25.9", uid)
+    store(pacs, "2.25.9", list(made[1]))
+    assert has_instance(pacs, "2.25.9", uid)
+    assert [row.Modality for row in archive.stored] == ["SR", "OT"]
+
+
+@pytest.mark.parametrize("status", [400, 409, 415])
+def test_an_archive_that_refuses_is_not_asked_again(
+    archive: Archive, made: tuple[Measurement, Evidence], status: int
+) -> None:
+    archive.refuses_storing = status
+    with pytest.raises(NotAcceptable) as caught:
+        store(Pacs(name="main", wado_rs=archive.url), "2.25.9", list(made[1]))
+    assert caught.value.reason_code == "pacs-refused"
+
+
+def test_an_archive_in_trouble_is_asked_again(archive: Archive, made: tuple[Measurement, Evidence]) -> None:
+    archive.fault = 503
+    with pytest.raises(PacsUnavailable):
+        store(Pacs(name="main", wado_rs=archive.url), "2.25.9", list(made[1]))
+    with pytest.raises(PacsUnavailable):
+        has_instance(Pacs(name="main", wado_rs=archive.url), "2.25.9", "2.25.1")
+
+
+def test_a_real_orthanc_takes_the_evidence(orthanc: str, made: tuple[Measurement, Evidence]) -> None:
+    pacs = Pacs(name="orthanc", wado_rs=orthanc)
+    uid = report_uid(made[0])
+    assert not has_instance(pacs, "2.25.9", uid)
+    store(pacs, "2.25.9", list(made[1]))
+    store(pacs, "2.25.9", list(made[1]))
+    assert has_instance(pacs, "2.25.9", uid)
