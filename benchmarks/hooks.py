@@ -72,7 +72,7 @@ def fill(here: Served) -> None:
         made = assess(
             patient=f"Patient/{name}",
             study=f"ImagingStudy/s{number}",
-            facts=patient_facts([person(name), observation(1, name)]),
+            facts=patient_facts([person(name), *(observation(n, name) for n in range(5))]),
             measurement=measurement,
             model=model.artefact,
             digest=model.digest,

@@ -233,20 +233,26 @@ class FirstAnswers:
 
 def brings_news(stored: Assessment, resources: Iterable[Mapping[str, Any]]) -> bool:
     """Whether `resources` hold anything that the stored assessment lacks, or a newer value of what its model uses."""
-    names = {*stored.missing, *(stored.model.inputs or _BRINGS)}  # an old record does not say what its model uses
-    concepts = frozenset[str]().union(*(_BRINGS.get(name, frozenset()) for name in names))
-    sources = [*(row.source for row in stored.inputs), *(row.source for row in stored.ignored)]
-    seen = {source.partition("#")[0] for source in sources}
-    people = bool({"sex", "age_years", "menopause"} & set(stored.missing))
+    missing = set(stored.missing)
+    seen: set[str] | None = None
+    unseen = []
     for row in resources:
         kind = row.get("resourceType")
-        if kind == "Patient" and people:
+        if kind == "Patient" and not missing.isdisjoint(("sex", "age_years", "menopause")):
             return True
-        if kind == "Condition" and "menopause" in stored.missing:
+        if kind == "Condition" and "menopause" in missing:
             return True
-        if kind == "Observation" and _reference(row) not in seen and not concepts.isdisjoint(_concepts(row)):
-            return True
-    return False
+        if kind == "Observation":
+            if seen is None:
+                sources = [*(known.source for known in stored.inputs), *(known.source for known in stored.ignored)]
+                seen = {source.partition("#")[0] for source in sources}
+            if _reference(row) not in seen:
+                unseen.append(row)
+    if not unseen:  # the usual case: the events were here before the call
+        return False
+    names = {*missing, *(stored.model.inputs or _BRINGS)}  # an old record does not say what its model uses
+    concepts = frozenset[str]().union(*(_BRINGS.get(name, frozenset()) for name in names))
+    return any(not concepts.isdisjoint(_concepts(row)) for row in unseen)
 
 
 def _reference(observation: Mapping[str, Any]) -> str:
