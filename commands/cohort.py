@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.cohort_files import decimal_option, digest_of, existing_file, load_table, write
+from commands.cohort_files import decimal_option, digest_of, existing_file, load_table, make_folder, write
 from commands.exits import DONE, FAILED, print_json
 from vbq.cohort.data.table import Decimal, Table
 from vbq.cohort.errors import UnusableCohort
@@ -112,10 +112,7 @@ def report(
     document = document_of(found)
     template = files("vbq.cohort.report").joinpath("report.html").read_text(encoding="utf-8")
     page = html_of(found, template, f"Made by vbq on {dt.datetime.now(dt.UTC).date()}.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.FileError(str(out), hint=f"{error.strerror}; choose another folder") from error
+    make_folder(out)
     write(out / "report.html", page.encode())
     write(out / "report.json", json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode())
     for text in found.warnings:

@@ -57,3 +57,11 @@ def write(path: Path, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise click.FileError(str(path), hint=f"{error.strerror}; choose another place for the result") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of a report, or say in a sentence why not (exit status 1)."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.FileError(str(path), hint=f"{error.strerror}; choose another folder") from error

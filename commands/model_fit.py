@@ -3,18 +3,32 @@
 import csv
 import datetime as dt
 import io
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from commands.cohort_files import decimal_option, digest_of, existing_file, load_model, load_table, names_of, write
+from commands.cohort_files import (
+    decimal_option,
+    digest_of,
+    existing_file,
+    load_model,
+    load_table,
+    make_folder,
+    names_of,
+    write,
+)
 from commands.exits import print_json
 from vbq.cohort.data.table import Decimal
 from vbq.cohort.fit import Fitted, Kind, Request
 from vbq.cohort.survival.risksets import Ties
 from vbq.risk import artefact as artefact_file
+
+if TYPE_CHECKING:
+    from vbq.cohort.validation.report import Validation
 
 
 def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -214,6 +228,7 @@ def moments_of(text: str) -> list[float]:
 @click.option("--event", help="Column of events (default: as in the fit).")
 @click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="Time at which risks are judged.")
 @click.option("--compare", type=existing_file, help="A second model file, judged on the same people.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for validation.html and .json.")
 @decimal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def validate(
@@ -226,6 +241,7 @@ def validate(
     event: str | None,
     horizon: float | None,
     compare: Path | None,
+    out: Path | None,
     decimal: Decimal,
     as_json: bool,
 ) -> None:
@@ -242,6 +258,8 @@ def validate(
     if compare is not None:
         other = people_of(load_model(compare), table, time=time, event=event, horizon=found.people.horizon)
         document["comparison"] = compare_people(found.people, other, bootstrap, seed)
+    if out is not None:
+        write_validation(out, found, artefact.title)
     for text in found.warnings:
         click.echo(f"vbq: {text}", err=True)
     if as_json:
@@ -255,3 +273,14 @@ def validate(
     click.echo(
         "  calibration  " + ", ".join(f"{key} {value:.4f}" for key, value in found.calibration.as_dict().items())
     )
+
+
+def write_validation(out: Path, found: "Validation", title: str) -> None:
+    """validation.html (calibration, decision and ROC curves; stands alone) and validation.json in a folder."""
+    from vbq.cohort.validation.page import validation_page
+
+    page = validation_page(found, title, f"Made by vbq on {dt.datetime.now(dt.UTC).date()}.")
+    make_folder(out)
+    write(out / "validation.html", page.encode())
+    write(out / "validation.json", json.dumps(found.document, indent=2, ensure_ascii=False, allow_nan=False).encode())
+    click.echo(f"vbq: written to {out / 'validation.html'}", err=True)

@@ -57,6 +57,16 @@ def test_validate_prints_apparent_and_corrected(pbc_model: Path) -> None:
     assert document["concordance"]["corrected"] < document["concordance"]["apparent"]
 
 
+def test_validate_writes_its_figures_into_a_folder(tmp_path: Path, pbc_model: Path) -> None:
+    out = tmp_path / "new" / "v"
+    done = call(validate, pbc_model, "--data", GOLDEN / "pbc.csv", "--bootstrap", 20, "--json", "--out", out)
+    assert json.loads(done.stdout) == json.loads((out / "validation.json").read_text())
+    page = (out / "validation.html").read_text()
+    assert page.count("<svg") == 4
+    refused = call(validate, pbc_model, "--data", GOLDEN / "pbc.csv", "--bootstrap", 20, "--out", pbc_model / "v")
+    assert refused.exit_code == 1
+
+
 def test_wrong_usage_and_refusals_are_told_apart(tmp_path: Path, pbc_model: Path) -> None:
     assert call(predict, pbc_model, "--data", GOLDEN / "pbc.csv", "--times", "soon", "--out", "x").exit_code == 2
     assert call(fit, tmp_path / "nothing.csv").exit_code == 2

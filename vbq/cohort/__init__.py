@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vbq.cohort.api import FitResult, ReportResult, check_cohort, fit_model, report_cohort
+    from vbq.cohort.results import CheckResult, ValidationResult
 
-__all__ = ["FitResult", "ReportResult", "check_cohort", "fit_model", "report_cohort"]
+__all__ = [
+    "CheckResult",
+    "FitResult",
+    "ReportResult",
+    "ValidationResult",
+    "check_cohort",
+    "fit_model",
+    "report_cohort",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,8 @@
 """The bench for notebooks: data frames in, results with `.summary` and `.plot()` out.
 
-from vbq.cohort import fit, report
-model = fit(frame, time="follow_up", event="event", covariates=["vbq", "t_score"], kind="current-status")
-model.summary; model.plot(); model.predict(frame, [5.0])
+from vbq.cohort import fit_model, report_cohort
+model = fit_model(frame, time="follow_up", event="event", covariates=["vbq", "t_score"], kind="current-status")
+model.summary; model.plot(); model.predict(frame, [5.0]); model.validate(frame).summary
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from scipy.stats import norm
 
 from schemas.model import ModelArtefact
 from vbq.cohort.artefact import Labels, to_artefact
-from vbq.cohort.data.check import Checked, check_table
+from vbq.cohort.data.check import check_table
 from vbq.cohort.data.standard import standard_cohort
 from vbq.cohort.data.table import from_frame
 from vbq.cohort.fit import Fitted, Kind, Request
@@ -24,8 +24,9 @@ from vbq.cohort.fitting import fit_cohort
 from vbq.cohort.prediction import complete_matrix, curves_of
 from vbq.cohort.report.analysis import Analysis, analyse
 from vbq.cohort.report.document import document_of
+from vbq.cohort.results import CheckResult, ValidationResult, new_axes
 from vbq.cohort.survival.risksets import Ties
-from vbq.cohort.validation.report import Asked, Validation
+from vbq.cohort.validation.report import Asked
 from vbq.cohort.validation.report import validate as validate_model
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class FitResult:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """A forest plot of the hazard ratios."""
-        ax = ax or _axes()
+        ax = ax or new_axes()
         rows = self.summary.iloc[::-1]
         places = np.arange(len(rows))
         low, high = rows["hr"] - rows["lower"], rows["upper"] - rows["hr"]
@@ -98,10 +99,11 @@ class FitResult:
         values = {name: getattr(c, name).ravel() for name in ("survival", "lower", "upper")}
         return pd.DataFrame({**columns, **values})
 
-    def validate(self, frame: "pd.DataFrame", *, bootstrap: int = 500, seed: int = 1) -> Validation:
+    def validate(self, frame: "pd.DataFrame", *, bootstrap: int = 500, seed: int = 1) -> ValidationResult:
         """Internal validation on the frame that was fitted, external on any other."""
         asked = Asked(replicates=bootstrap, seed=seed)
-        return validate_model(self.artefact(created=dt.date.min), from_frame(frame), asked, digest_of(frame))
+        model = self.artefact(created=dt.date.min)
+        return ValidationResult(validate_model(model, from_frame(frame), asked, digest_of(frame)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class ReportResult:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The ROC curves."""
-        ax = ax or _axes()
+        ax = ax or new_axes()
         for name, curve in self.analysis.roc.items():
             label = f"{name} {curve.area.auc:.2f}"
             ax.plot(curve.false_positive_rate, curve.true_positive_rate, label=label)
@@ -138,12 +140,6 @@ class ReportResult:
         ax.set_ylabel("Sensitivity")
         ax.legend()
         return ax
-
-
-def _axes() -> "Axes":
-    from matplotlib.figure import Figure
-
-    return Figure(layout="constrained").subplots()
 
 
 def digest_of(frame: "pd.DataFrame") -> str:
@@ -176,6 +172,6 @@ def report_cohort(frame: "pd.DataFrame", *, bootstrap: int = 0, seed: int = 1) -
     return ReportResult(analyse(standard_cohort(from_frame(frame)), bootstrap, seed))
 
 
-def check_cohort(frame: "pd.DataFrame") -> Checked:
+def check_cohort(frame: "pd.DataFrame") -> CheckResult:
     """Hold a frame against the data dictionary."""
-    return check_table(from_frame(frame))
+    return CheckResult(check_table(from_frame(frame)))

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,9 @@ def test_a_fit_has_a_summary_a_plot_and_predictions(frame) -> None:
     assert model.artefact(created=dt.date(2025, 1, 1)).servable
     validation = model.validate(frame, bootstrap=30)
     assert validation.document["kind"] == "internal"
+    assert validation.summary.loc["concordance", "corrected"] == validation.document["concordance"]["corrected"]
+    assert list(validation.summary.index) == ["concordance", "slope", "brier", "ipa"]
+    assert validation.plot().get_ylabel() == "Observed risk"
     with pytest.raises(NoFit, match="visits, not events"):
         fit_model(frame, **chosen).predict(frame, [6.0])
 
@@ -38,3 +43,40 @@ def test_a_report_has_table_2_and_roc_curves(frame) -> None:
     assert found.plot().get_ylabel() == "Sensitivity"
     assert np.isfinite(found.document["correlation"]["r"])
     assert check_cohort(frame).ok
+
+
+def test_a_check_lists_its_problems_and_draws_what_is_missing(frame) -> None:
+    frame.loc[4, "vbq"] = 400.0
+    frame.loc[frame.index[:150], "age"] = np.nan
+    found = check_cohort(frame)
+    assert not found.ok
+    wrong = found.summary.query("severity == 'error'")
+    assert (wrong["column"].tolist(), wrong["rows"].tolist()) == (["vbq"], [[5]])
+    bars = {row.get_text(): bar.get_width() for row, bar in zip(*drawn(found.plot()), strict=True)}
+    assert bars["age"] == 50.0
+    assert bars["vbq"] == 0.0
+
+
+def drawn(ax):
+    return ax.get_yticklabels(), ax.patches
+
+
+def test_everything_is_drawn_onto_axes_of_the_caller_without_a_display(frame, tmp_path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 8))
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(2, 2).ravel()
+    model = fit_model(frame, time="follow_up", event="event", covariates=["vbq", "t_score"], kind="current-status")
+    results = (model, report_cohort(frame), check_cohort(frame), model.validate(frame, bootstrap=20))
+    assert [result.plot(ax) for result, ax in zip(results, axes, strict=True)] == list(axes)
+    assert all(isinstance(result.summary, pd.DataFrame) for result in results)
+    figure.savefig(tmp_path / "all.png")
+    assert (tmp_path / "all.png").stat().st_size > 10_000
+
+
+def test_the_notebook_s_names_need_no_display_library() -> None:
+    words = "import sys; from vbq.cohort import fit_model; print('matplotlib' in sys.modules, 'pandas' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -56,3 +56,20 @@ def time_dependent_auc(marker: Floats, time: Floats, event: Bools, horizon: floa
     lower = np.searchsorted(controls, marker[case], side="left")
     same = np.searchsorted(controls, marker[case], side="right") - lower
     return float((w * (lower + same / 2)).sum() / (w.sum() * len(controls)))
+
+
+def time_dependent_roc(marker: Floats, time: Floats, event: Bools, horizon: float) -> tuple[Floats, Floats]:
+    """(false positive rate, true positive rate) by the horizon, from (0, 0) to (1, 1): the curve of the AUC above.
+
+    marker (n,), higher means earlier event; equal markers pass together. Raises NoFit without cases or controls.
+    """
+    case = event & (time <= horizon)
+    control = time > horizon
+    if not case.any() or not control.any():
+        raise NoFit(f"at {horizon:g} there is nobody with, or nobody without the event; ask for another time")
+    w = np.where(case, censoring_weights(time, event, horizon), 0.0)
+    order = np.argsort(-marker, kind="stable")
+    last = np.append(np.diff(marker[order]) != 0, True)
+    true_positive = np.cumsum(w[order])[last] / w.sum()
+    false_positive = np.cumsum(control[order])[last] / control.sum()
+    return np.concatenate(([0.0], false_positive)), np.concatenate(([0.0], true_positive))

@@ -16,11 +16,12 @@ from vbq.cohort.splines import basis, knots_of
 from vbq.cohort.survival.cox import fit_cox
 from vbq.cohort.survival.influence import dfbeta
 from vbq.cohort.survival.kaplan_meier import kaplan_meier, log_rank
-from vbq.cohort.validation.accuracy import brier, ipa, null_brier, time_dependent_auc
+from vbq.cohort.validation.accuracy import brier, ipa, null_brier, time_dependent_auc, time_dependent_roc
 from vbq.cohort.validation.calibration import calibrate_survival
 from vbq.cohort.validation.decision import decision_curve
 from vbq.cohort.validation.measures import compare
 from vbq.cohort.validation.optimism import cox_optimism
+from vbq.cohort.validation.page import validation_page
 from vbq.cohort.validation.people import people_of
 from vbq.cohort.validation.report import Asked, validate
 
@@ -147,3 +148,46 @@ def test_a_useless_covariate_less_costs_nothing(visits) -> None:
     assert gap["delta_ipa"]["difference"] > 0.1
     same = compare(people_of(full, table), people_of(full, table), 40, 1)
     assert same["delta_concordance"]["difference"] == 0
+
+
+@pytest.mark.parametrize("digits", [0, 1, 6])
+def test_the_area_below_a_time_dependent_curve_is_its_auc(digits: int) -> None:
+    X, time, event = survival_data(300)
+    marker = np.round(X @ [0.8, -0.4, 0.0], digits)  # few digits: many ties
+    x, y = time_dependent_roc(marker, time, event, 8.0)
+    assert (x[0], y[0]) == (0.0, 0.0)
+    assert (x[-1], y[-1]) == pytest.approx((1.0, 1.0))
+    assert np.trapezoid(y, x) == pytest.approx(time_dependent_auc(marker, time, event, 8.0), rel=1e-12)
+    with pytest.raises(NoFit, match="nobody without the event"):
+        time_dependent_roc(marker, time, event, 1e6)
+
+
+@pytest.mark.parametrize("kind", ["internal", "external"])
+def test_a_validation_is_a_page_that_stands_alone(visits, kind: str) -> None:
+    model, _ = model_of(visits(400))
+    data = visits(400) if kind == "internal" else visits(300, 9)
+    table = read_table(data, "f.csv")
+    page = validation_page(validate(model, table, Asked(replicates=30), hashlib.sha256(data).hexdigest()), "<b>", "")
+    assert f"{kind} validation" in page
+    assert "<b>" not in page
+    for title in ("Calibration", "Decision curve", "ROC"):
+        assert f'aria-label="{title}"' in page
+    assert "at the visit" in page
+    assert "age: " in page
+    assert "http://" not in page.replace("http://www.w3.org/2000/svg", "")
+    assert "<script" not in page
+
+
+def test_a_survival_model_s_page_has_a_curve_for_every_time() -> None:
+    X, time, event = survival_data(300)
+    rows = [f"{a:.3f},{b:.3f},{t:.3f},{e:d}" for (a, b, _), t, e in zip(X, time, event, strict=True)]
+    data = "\n".join(["a,b,follow_up,event", *rows]).encode()
+    model, _ = model_of(data, "cox", ("a", "b"))
+    found = validate(model, read_table(data, "f.csv"), Asked(horizon=8.0, replicates=30))
+    page = validation_page(found, "made up", "")
+    areas = found.document["auc"]
+    assert isinstance(areas, list)
+    assert len(areas) == 4
+    for row in areas:
+        assert f"by {row['time']:.3g}: {row['auc']:.3f}" in page
+    assert "Area under the curve over time" in page
