@@ -3,6 +3,8 @@
 Requirements 42-47 of CDS Hooks 2.0 (security). Reasons name the claim that is wrong, never its value.
 """
 
+import base64
+import json
 import time
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -90,11 +92,7 @@ class Tokens:
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused(f"it is longer than {MAX_TOKEN_BYTES} bytes")
-        try:
-            header = jwt.get_unverified_header(token)
-            claimed = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise TokenRefused("it is not a JSON Web Token") from error
+        header, claimed = unverified(token)
         door = self._door(claimed)
         claims = verified(token, header, door, urls)
         if claims["exp"] - time.time() > MAX_LIFETIME_SECONDS:
@@ -110,6 +108,21 @@ class Tokens:
             if door.client.issuer == issuer and door.client.tenant in (None, tenant):
                 return door
         raise TokenRefused("no configured CDS client has its `iss` (and `tenant`)")
+
+
+def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims as they stand there, to choose the key by; `verified` checks the very same bytes.
+
+    Read here because PyJWT walks over the whole token each time that it takes it apart (0.2 ms).
+    """
+    try:
+        first, second, _ = token.split(".")
+        found = [json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))) for part in (first, second)]
+    except (ValueError, RecursionError) as error:
+        raise TokenRefused("it is not a JSON Web Token") from error
+    if not all(isinstance(part, dict) for part in found):
+        raise TokenRefused("it is not a JSON Web Token")
+    return found[0], found[1]
 
 
 def verified(token: str, header: dict[str, Any], door: Door, urls: Sequence[str]) -> dict[str, Any]:
