@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 
 from gateways.broker import Sender, WakeKind
@@ -15,6 +16,7 @@ from gateways.settings import Settings
 from gateways.shadows import Shadows
 from schemas.config import Config
 from schemas.errors import BrokerUnavailable
+from vbq.imaging.network import Network, load_network
 
 SOFTWARE = "vbq-cds"
 
@@ -52,6 +54,11 @@ class Bench:
             sender=Sender(settings),
             software=f"{SOFTWARE} {version(SOFTWARE)}",
         )
+
+    @cached_property
+    def network(self) -> Network:
+        """The segmentation network, loaded for the first study without regions (a session does not survive a fork)."""
+        return load_network()
 
     def now(self) -> dt.datetime:
         """The time, in UTC."""

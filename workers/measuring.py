@@ -59,7 +59,7 @@ def measured(
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
         rois, source = drawn if drawn is not None else (None, None)
-        return measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags)
+        return measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags, network=bench.network)
 
 
 def _place(

@@ -40,11 +40,21 @@ def test_json_is_one_document_with_the_contract_s_names(study: Path) -> None:
     assert len(document["interval"]) == 2
 
 
-def test_without_regions_the_answer_is_needs_regions_though_a_regions_file_lies_beside(study: Path) -> None:
+def test_a_regions_file_that_lies_beside_is_not_used_unless_it_is_named(study: Path) -> None:
     (study / "regions.json").write_text(json.dumps(ROIS))
     answer = run(study, "--json")
+    assert answer.return_value == 1
+    document = json.loads(answer.stdout)
+    assert document["status"] == "not_measurable"
+    assert [reason["code"] for reason in document["reasons"]] == ["field-of-view"]
+
+
+def test_without_regions_a_phantom_is_measured_automatically(small_study: Path) -> None:
+    answer = run(small_study, "--json")
     assert answer.return_value == 0
-    assert json.loads(answer.stdout)["status"] == "needs_regions"
+    document = json.loads(answer.stdout)
+    assert document["method"] == "automatic"
+    assert document["vbq"] == pytest.approx(4.1, rel=0.15)
 
 
 def test_a_study_without_t1_exits_with_1_and_says_why(tmp_path: Path) -> None:
@@ -72,4 +82,4 @@ def test_regions_in_a_format_that_is_not_read_yet_are_refused_by_name(study: Pat
     (tmp_path / "sr.dcm").write_bytes(b"\0" * 128 + b"DICM")
     answer = run(study, "--rois", tmp_path / "sr.dcm")
     assert isinstance(answer.exception, NotAcceptable)
-    assert "DICOM SR" in answer.exception.detail
+    assert "no structured report" in answer.exception.detail

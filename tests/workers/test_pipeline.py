@@ -180,17 +180,27 @@ def test_a_study_outside_the_configured_roots_is_refused(hands: Any, tmp_path: P
     assert [row.code for row in current(hands).reasons][:1] == ["endpoint-outside-roots"]
 
 
-def test_a_study_without_regions_says_so(hands: Any, small_study: Path) -> None:
+def test_a_study_without_regions_is_measured_automatically(hands: Any, small_study: Path) -> None:
     bare = small_study.parent / "bare"
     bare.mkdir(exist_ok=True)
-    for series in small_study.iterdir():
-        if series.is_dir() and not (bare / series.name).exists():
-            (bare / series.name).symlink_to(series)
     for path in small_study.rglob("*.dcm"):
         (bare / path.name).write_bytes(path.read_bytes())
     hands.push(records.patient(), records.imaging_study(address=records.file_url(bare)), records.t_score())
     hands.work()
-    assert current(hands).state == "needs_regions"
+    found = current(hands)
+    assert found.state == "complete"
+    assert found.measurement is not None
+    assert found.measurement.method == "automatic"
+    assert found.measurement.vbq == pytest.approx(4.1, rel=0.15)
+
+
+def test_a_reader_s_regions_count_and_the_automatic_ones_are_kept_beside(hands: Any, study: dict[str, Any]) -> None:
+    hands.push(records.patient(), study, records.t_score())
+    hands.work()
+    found = current(hands)
+    assert found.measurement is not None
+    assert found.measurement.method == "reader"
+    assert found.measurement.automatic is not None
 
 
 @pytest.mark.parametrize("how", ["delete", "entered-in-error", "patient"])

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_dilation, binary_opening, label, map_coordinates
+from scipy.ndimage import binary_dilation, binary_opening, find_objects, label, map_coordinates
 
 from vbq.imaging.network import VERTEBRAL_BODY
 
 SMALLEST_BODY_MM2 = 130.0
 HALF_FRAME_MM = 30
+MARGIN = 6  # pixels about a piece, for what belongs to it beyond its edge
 MERGED_RATIO = 1.65  # of the usual area: two bodies that the network did not part
 
 Probabilities = NDArray[np.float32]
@@ -55,18 +56,25 @@ def find_bodies(probabilities: Probabilities, pixel_mm: tuple[float, float]) -> 
     parts, count = label(binary_opening(mask, iterations=2))
     area = pixel_mm[0] * pixel_mm[1]
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:] * area
-    found = [
-        _body(probabilities[VERTEBRAL_BODY], parts == number + 1, pixel_mm)
-        for number in range(count)
-        if sizes[number] >= SMALLEST_BODY_MM2
-    ]
+    found = []
+    for number, box in enumerate(find_objects(parts, count), start=1):
+        if sizes[number - 1] >= SMALLEST_BODY_MM2:
+            wide = tuple(
+                slice(max(0, one.start - MARGIN), min(size, one.stop + MARGIN))
+                for one, size in zip(box, mask.shape, strict=True)
+            )
+            cut = box[0].start <= 2 or box[0].stop >= mask.shape[0] - 2
+            corner = wide[0].start * pixel_mm[0], wide[1].start * pixel_mm[1]
+            found.append(_body(probabilities[VERTEBRAL_BODY][wide], parts[wide] == number, pixel_mm, corner, cut=cut))
     return _in_column(sorted(found, key=lambda body: body.centre[0]))
 
 
-def _body(probability: NDArray[np.float32], piece: Mask, pixel_mm: tuple[float, float]) -> Body:
+def _body(
+    probability: NDArray[np.float32], piece: Mask, pixel_mm: tuple[float, float], corner: Point, *, cut: bool
+) -> Body:
+    """The body that is `piece` of a part of the map whose upper left corner lies at `corner`."""
     own = binary_dilation(piece, iterations=3)
     rows, columns = np.nonzero(piece)
-    cut = bool(rows.min() <= 2 or rows.max() >= piece.shape[0] - 3)
     centre = ((rows.mean() + 0.5) * pixel_mm[0], (columns.mean() + 0.5) * pixel_mm[1])
     share = np.where(own, probability, 0).astype(np.float32)
     angle = _first_angle(rows, columns, pixel_mm)
@@ -84,7 +92,7 @@ def _body(probability: NDArray[np.float32], piece: Mask, pixel_mm: tuple[float, 
     middle = (first + last) / 2
     triple = tuple(_mean_between(heights, middle + at * depth, 0.08 * depth) for at in (-0.36, 0.0, 0.36))
     return Body(
-        centre=centre,
+        centre=(centre[0] + corner[0], centre[1] + corner[1]),
         angle_rad=angle,
         depth_mm=depth,
         height_mm=_mean_between(heights, middle, 0.4 * depth),

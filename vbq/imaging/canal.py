@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from vbq.imaging.network import CANAL, CSF, Prediction
 WINDOW = 0.55  # of a body's height, either side of its middle
 DEPTH_MM = 28.0  # behind the posterior wall
 CENTROID_CUT = 0.35
+OUTLIER_MM = 3.0
 MEASURED_LEVELS: tuple[Level, ...] = ("L1", "L2", "L3", "L4")
 
 
@@ -79,17 +81,26 @@ def _centroid(at: NDArray[np.float64], thickness: NDArray[np.float64]) -> float 
     return float((at[part] * above[part]).sum() / above[part].sum())
 
 
+def _left_out(count: int) -> list[tuple[int, ...]]:
+    most = 2 if count >= 6 else 1 if count == 5 else 0
+    return [out for size in range(most + 1) for out in combinations(range(count), size)]
+
+
 def _smoothed(found: Mapping[Level, float], bodies: Mapping[Level, Body]) -> dict[Level, float]:
-    """A parabola through the levels, each outlier left out once: the spine does not jump."""
+    """A parabola through the levels: the spine does not jump. At most two that lie far off it are left out."""
     if len(found) < 4:
         return dict(found)
     levels = list(found)
     y = np.array([bodies[level].centre[0] for level in levels])
     x = np.array([found[level] for level in levels])
     y = (y - y.mean()) / (y.std() + 1e-9)
-    fit = np.polyfit(y, x, 2)
-    off = np.abs(np.polyval(fit, y) - x)
-    if len(levels) > 4 and off.max() > 3.0:
-        keep = off < off.max()
+    best: tuple[float, NDArray[np.float64]] | None = None
+    for out in _left_out(len(levels)):
+        keep = np.setdiff1d(np.arange(len(levels)), out)
         fit = np.polyfit(y[keep], x[keep], 2)
+        cost = float(np.abs(np.polyval(fit, y[keep]) - x[keep]).sum()) + OUTLIER_MM * len(out)
+        if best is None or cost < best[0]:
+            best = cost, fit
+    assert best is not None, "leaving none out is always tried"
+    fit = best[1]
     return {level: float(value) for level, value in zip(levels, np.polyval(fit, y), strict=True)}

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 from scipy.ndimage import distance_transform_edt, map_coordinates
-from scipy.signal import fftconvolve
 
 from schemas.measurement import CSF_LEVELS, Ellipse, Level
 from vbq.imaging.bodies import Body
@@ -158,5 +158,9 @@ def _kernel(semi_axes: tuple[float, float], angle: float, spacing: tuple[float, 
 
 
 def _averages(values: Floats, kernel: Floats) -> Floats:
-    """The kernel's mean about every pixel; the kernel is symmetric."""
-    return np.asarray(fftconvolve(values, kernel, mode="same"), dtype=np.float64)
+    """The kernel's mean about every pixel, zeros beyond the edge; the kernel is symmetric."""
+    shape = [size + kernel.shape[axis] - 1 for axis, size in enumerate(values.shape)]
+    shape = [next_fast_len(size, real=True) for size in shape]
+    product = np.fft.irfft2(np.fft.rfft2(values, shape) * np.fft.rfft2(kernel, shape), shape)
+    top, left = kernel.shape[0] // 2, kernel.shape[1] // 2
+    return np.asarray(product[top : top + values.shape[0], left : left + values.shape[1]], dtype=np.float64)

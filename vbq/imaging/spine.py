@@ -50,10 +50,10 @@ def find_spine(slices: Sequence[Slice], start: int, network: Network) -> Spine:
         if 0 <= start + step < len(slices):
             looker.look(start + step)
     bodies = looker.bodies(start)
+    near = start
     if len(bodies) >= 2:
         _to_the_ends_of_the_canal(looker, bodies, along, start)
-    near = start
-    numbering, midline = looker.numbered(near), None
+    numbering, midline = looker.numbered(near, bodies), None
     for _ in range(3):
         midline = find_midline(looker.predictions, numbering.levels, along) if numbering.levels else None
         if midline is None or not midline.at_mm:
@@ -63,7 +63,8 @@ def find_spine(slices: Sequence[Slice], start: int, network: Network) -> Spine:
         if closest == near:
             break
         near = closest
-        numbering = looker.numbered(near)
+        bodies = looker.bodies(near)
+        numbering = looker.numbered(near, bodies)
     scores = _scores(along, looker.predictions, midline)
     ranked = sorted(scores, key=lambda k: -scores[k])
     best = ranked[0] if ranked else near
@@ -71,7 +72,7 @@ def find_spine(slices: Sequence[Slice], start: int, network: Network) -> Spine:
         views=looker.views,
         predictions=looker.predictions,
         numbering=numbering,
-        bodies=looker.bodies(near),
+        bodies=bodies,
         midline=midline,
         along_mm=along,
         best=best,
@@ -125,10 +126,8 @@ class _Looker:
     def bodies(self, k: int) -> list[Body]:
         return find_bodies(self._mean(k), self.predictions[k].pixel_mm)
 
-    def numbered(self, k: int) -> Numbering:
-        mixed = self._mean(k)
-        pixel_mm = self.predictions[k].pixel_mm
-        return number_bodies(find_bodies(mixed, pixel_mm), mixed, pixel_mm)
+    def numbered(self, k: int, bodies: list[Body]) -> Numbering:
+        return number_bodies(bodies, self._mean(k), self.predictions[k].pixel_mm)
 
 
 def _closest(along: NDArray[np.float64], among: dict[int, Prediction], at_mm: float) -> int:
