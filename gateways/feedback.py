@@ -9,6 +9,7 @@ from sqlalchemy import Column, Float, Index, LargeBinary, Select, String, Table,
 from gateways.database import Database
 from gateways.tables import assessments, metadata
 from schemas.assessment import Assessment
+from schemas.fhir.reference import base_of
 
 feedback = Table(
     "feedback",
@@ -82,13 +83,19 @@ class Feedback:
         """Write `entries` in one transaction; returns how many are new. Raises StoreUnavailable."""
         return len(self.keep(service, client, entries))
 
-    def keep(self, service: str, client: str, entries: Sequence[CardFeedback]) -> list[Kept]:
-        """Write `entries` in one transaction; returns the rows that are new. Raises StoreUnavailable."""
+    def keep(
+        self, service: str, client: str, entries: Sequence[CardFeedback], *, bases: Sequence[str] = ()
+    ) -> list[Kept]:
+        """Write `entries` in one transaction; returns the rows that are new. Raises StoreUnavailable.
+
+        `bases`: the FHIR servers that the client speaks for (none: any). Feedback on a card about another server's
+        patient is kept and has no effect.
+        """
         received = self._clock()
         kept = []
         with self._database.write() as connection:
             for entry in dict.fromkeys(entries):
-                about = self._about(connection, entry)
+                about = self._about(connection, entry, bases)
                 row = {
                     "service": service,
                     "card": entry.card,
@@ -105,7 +112,7 @@ class Feedback:
                     kept.append(Kept(entry.outcome, entry.reason, about.get("model_version")))
         return kept
 
-    def _about(self, connection: Any, entry: CardFeedback) -> dict[str, str | None]:
+    def _about(self, connection: Any, entry: CardFeedback, bases: Sequence[str]) -> dict[str, str | None]:
         if entry.assessment_prefix is None:
             return {}
         mine = assessments.c.id.startswith(entry.assessment_prefix, autoescape=True)
@@ -113,6 +120,9 @@ class Feedback:
         if len(row) != 1:  # of a first answer that was never stored, or (once in 10^8) not to be told apart
             return {}
         found = Assessment.model_validate_json(bytes(row[0].body))
+        server = base_of(found.patient)
+        if bases and server is not None and server not in bases:
+            return {}
         return {
             "assessment": found.id,
             "patient": found.patient,

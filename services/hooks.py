@@ -132,7 +132,7 @@ class Hooks:
         caller = self._gate.client(request)
         service = service_called(name)
         entries = [entry_of(row) for row in read_feedback(self._document()).feedback]
-        for row in self._feedback.keep(name, caller.name, entries):
+        for row in self._feedback.keep(name, caller.name, entries, bases=caller.bases):
             reason = row.reason if row.reason in (None, IN_WORDS, *OVERRIDE_REASONS) else "other"
             labels = (service.hook, row.outcome, reason or "none", row.model_version or "unknown")
             self._metrics.feedback.labels(*labels).inc()

@@ -1,7 +1,9 @@
 """Feedback on cards, on both databases."""
 
 from gateways.database import Database
-from gateways.feedback import CardFeedback, Feedback
+from gateways.feedback import CardFeedback, Feedback, is_quiet
+from gateways.results import Results
+from tests import assessments as made
 
 ENTRY = CardFeedback("card-1", "overridden", "2026-11-22T10:37:46.255Z", b'{"card":"card-1"}')
 
@@ -14,3 +16,25 @@ def test_what_was_told_before_changes_nothing(database: Database) -> None:
     assert feedback.store("view", "ehr", [other, ENTRY]) == 0
     assert feedback.store("sign", "ehr", [ENTRY]) == 1
     assert feedback.store("view", "ehr", []) == 0
+
+
+def test_feedback_about_another_servers_patient_has_no_effect(database: Database) -> None:
+    patient = "https://two.example/fhir/Patient/p1"
+    assessment = made.assessment(patient=patient)
+    with database.write() as connection:
+        Results(database).store(connection, assessment, [])
+    feedback = Feedback(database)
+    entry = ENTRY._replace(reason="doubtful", assessment_prefix=assessment.id[:13], clinician="c", phase="chart")
+    feedback.keep("view", "one", [entry], bases=["https://one.example/fhir"])
+    assert feedback.ruling(patient, "c", "chart") is None
+    feedback.keep("view", "two", [entry._replace(card="card-2")], bases=["https://two.example/fhir"])
+    ruling = feedback.ruling(patient, "c", "chart")
+    assert ruling is not None
+    assert ruling.finding == "moderate"
+    assert is_quiet(ruling, "moderate", now=ruling.received + 86400, quiet_days=2)
+    assert not is_quiet(ruling, "moderate", now=ruling.received + 3 * 86400, quiet_days=2)
+    assert not is_quiet(ruling, "high", now=ruling.received, quiet_days=2)
+    assert [(row.model, row.reason, row.cards) for row in feedback.counted()] == [
+        ("lin2025-vbq-t 1.0.0", "doubtful", 1),
+        ("unknown", "doubtful", 1),
+    ]
