@@ -139,6 +139,15 @@ class Database:
             if not inspect(connection).has_table("inbox"):
                 raise StoreUnavailable("the database has no tables yet; run `vbq migrate`")
 
+    def exists(self) -> bool:
+        """Whether there is a database to ask: asking makes the file of an SQLite database that is not there yet."""
+        return self._path is None or self._path.is_file()
+
+    def has_table(self, name: str) -> bool:
+        """Whether the database has the table."""
+        with self.read() as connection:
+            return inspect(connection).has_table(name)
+
     def close(self) -> None:
         """Close every connection that this thread can close."""
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
@@ -156,7 +165,7 @@ def _prepare(connection: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
-        "cache_size = -16000",
+        "cache_size = -4000",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
