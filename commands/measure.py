@@ -81,12 +81,13 @@ def measure(
         raise click.UsageError("--slice says where the regions of --rois lie; give both")
     image = slice_named(files, slice_) if slice_ is not None else None
     regions = read_regions(rois, files, image=image) if rois else None
+    automatic_too = compare or regions is None or bool(regions.unconfirmed)
     result = measure_study(
         files.study,
         files.load_pixels,
         regions,
         regions_source=rois.name if rois else None,
-        network=load_network() if regions is None or compare else None,
+        network=load_network() if automatic_too else None,
         levels_only=regions_only,
     )
     if as_json:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from schemas.errors import NotMeasurable, Rejected
 from schemas.measurement import Acquisition, Comparison, Level, Measurement, Reason, Region, RegionSet, SliceRef
+from vbq.imaging.confirm import confirmed
 from vbq.imaging.network import Network
 from vbq.imaging.quality import acquisition_flags, flags_of, slice_flags
 from vbq.imaging.regions import pixels_of, region_of
@@ -84,7 +85,8 @@ def _compared(reader: Measurement, stack: "_Stack", network: Network | None) -> 
     if off is not None and abs(off) > READERS_DIFFER:
         text = f"the automatic measurement differs by {off:+.0%}; look at both"
         flags.append(Reason(code="automatic-differs", text=text))
-    return reader.but(automatic=beside, shapes=found.shapes, numbering=found.numbering, flags=flags)
+    both = reader.but(automatic=beside, shapes=found.shapes, numbering=found.numbering, flags=flags)
+    return confirmed(both)
 
 
 class _Stack(NamedTuple):
