@@ -44,9 +44,10 @@ def picture(measurement: Measurement, image: Slice) -> Image.Image:
     pen = ImageDraw.Draw(canvas)
     view = _View(window, image.pixel_spacing_mm, scale, offset)
     for level, region in measurement.levels.items():
-        _outline(pen, view, region, BODY, f"{level} {region.mean:.0f}", inside=True)
+        _outline(pen, view, region, BODY, f"{level} {region.mean:.0f}{_mark(region, measurement)}", inside=True)
     for level, region in measurement.csf.items():
-        _outline(pen, view, region, FLUID, f"CSF {level} {region.mean:.0f}", inside=False)
+        label = f"CSF {level} {region.mean:.0f}{_mark(region, measurement)}"
+        _outline(pen, view, region, FLUID, label, inside=False)
     for number, (line, colour) in enumerate(lines):
         y = size[1] + 12 + LINE * number + (10 if number else 0)
         pen.text((16, y), line, fill=colour, font=_font(BIG if number == 0 else SMALL))
@@ -102,6 +103,12 @@ def _outline(
     pen.text((x, y), label, fill=colour, font=_font(SMALL), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
 
 
+def _mark(region: Region, measurement: Measurement) -> str:
+    """An asterisk where a region lies on a neighbouring slice, not on the one that is shown."""
+    elsewhere = measurement.slice is not None and region.sop_instance_uid != measurement.slice.sop_instance_uid
+    return "*" if elsewhere else ""
+
+
 def _window(measurement: Measurement, image: Slice) -> tuple[int, int, int, int]:
     """Rows and columns to show: the regions and 45 mm around them, or the whole image."""
     rows, columns = image.pixels.shape
@@ -133,6 +140,9 @@ def _caption(measurement: Measurement) -> list[tuple[str, Colour]]:
     how = {"reader": "regions by a reader", "automatic": "automatic regions", None: "no regions"}[measurement.method]
     where = f", slice {measurement.slice.index}" if measurement.slice else ""
     lines.append((f"{measurement.algorithm}, {how}{where}; numbers are mean signal intensities", INK))
+    everything = [*measurement.levels.values(), *measurement.csf.values()]
+    if any(_mark(region, measurement) for region in everything):
+        lines.append(("* lies on a neighbouring slice and is drawn here at its place", INK))
     remarks = [*measurement.reasons[:2], *measurement.flags[:4]]
     lines += [(line, BODY) for remark in remarks for line in _wrapped(remark.text)]
     lines.append(("Research use only. Not a cleared medical device.", UNUSED))

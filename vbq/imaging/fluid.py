@@ -28,9 +28,10 @@ EDGE_MM = 0.6  # from the canal's edge
 WHOLLY_INSIDE = 0.985
 SMALLEST_CORE_MM2 = 15.0
 SMALLEST_CHOICE_MM2 = 2.0
-PUREST_SHARE = 0.3
-QUANTILE = 0.4
+PUREST_SHARE = 0.5
+QUANTILE = 0.35
 NEAR_MIDLINE_MM = 5.0
+NEAR_ENOUGH = 0.01
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -50,7 +51,8 @@ class FluidOval:
 def fluid_ovals(spine: Spine, *, only: int | None = None) -> dict[Level, FluidOval]:
     """One oval for each of L1 to L3 where there is room for one; on slice `only` where given.
 
-    Of the slices within 5 mm of the level's midline, the one whose oval holds the median signal.
+    The signal to expect is the middle one over the slices within 5 mm of the level's midline; of all their purest ovals
+    the one that holds it is taken, so that what is shown is what is measured.
     """
     found: dict[Level, FluidOval] = {}
     for level in CSF_LEVELS:
@@ -61,30 +63,53 @@ def fluid_ovals(spine: Spine, *, only: int | None = None) -> dict[Level, FluidOv
         near = [k for k in by_distance if abs(spine.along_mm[k] - at) <= NEAR_MIDLINE_MM] or by_distance[:1]
         wanted = near if only is None else [only]
         body = spine.levels[level]
-        tried = [fluid_oval(k, spine.views[k], spine.predictions[k], body) for k in wanted]
-        ovals = [one for one in tried if one is not None]
-        if ovals:
-            median = float(np.median([one.mean for one in ovals]))
-            found[level] = min(ovals, key=lambda one: round(abs(one.mean - median), 6))  # ties: nearest the midline
+        tried = [_choices(k, spine.views[k], spine.predictions[k], body) for k in wanted]
+        choices = [one for one in tried if one is not None]
+        if choices:
+            target = float(np.median([one.target for one in choices]))
+            found[level] = min((one.nearest(target) for one in choices), key=lambda oval: _misfit(oval, target))
     return found
 
 
-def fluid_oval(place: int, view: SagittalView, prediction: Prediction, body: Body) -> FluidOval | None:
-    """The oval behind `body` on one slice; None where no oval fits into what the network calls CSF."""
+def _misfit(oval: FluidOval, target: float) -> tuple[float, float]:
+    """Within a percent of the target the purer oval is better; slices come nearest to the midline first."""
+    return round(max(abs(oval.mean - target) / max(abs(target), 1e-9), NEAR_ENOUGH), 4), -round(oval.purity, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class _Choices:
+    """The purest ovals of one size on one slice: (n,) rows, columns, means and purity; the middle signal of them."""
+
+    place: int
+    semi_axes_mm: tuple[float, float]
+    angle_deg: float
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    means: Floats
+    purity: Floats
+    target: float
+
+    def nearest(self, target: float) -> FluidOval:
+        off = np.abs(self.means - target)
+        near = np.flatnonzero(off <= max(NEAR_ENOUGH * abs(target), float(off.min())))
+        index = int(near[np.argmax(self.purity[near])])
+        centre = float(self.rows[index]), float(self.columns[index])
+        oval = Ellipse(center=centre, semi_axes_mm=self.semi_axes_mm, angle_deg=self.angle_deg)
+        return FluidOval(self.place, oval, float(self.means[index]), float(self.purity[index]))
+
+
+def _choices(place: int, view: SagittalView, prediction: Prediction, body: Body) -> _Choices | None:
+    """The ovals behind `body` on one slice; None where none fits into what the network calls CSF."""
     for probability in (CSF_PROBABILITY, WEAKER_PROBABILITY):
         part = _part(view, prediction, body, probability)
         if part is None:
             continue
         for semi_axes in SEMI_AXES_MM:
-            chosen = _best(part, semi_axes, view.spacing_mm)
-            if chosen is not None:
-                row, column, mean, purity = chosen
-                oval = Ellipse(
-                    center=(part.row + row, part.column + column),
-                    semi_axes_mm=semi_axes,
-                    angle_deg=90 - math.degrees(part.angle),
-                )
-                return FluidOval(place, oval, mean, purity)
+            found = _purest(part, semi_axes, view.spacing_mm)
+            if found is not None:
+                rows, columns, means, purity = found
+                angle, target = 90 - math.degrees(part.angle), float(np.quantile(means, QUANTILE))
+                return _Choices(place, semi_axes, angle, rows + part.row, columns + part.column, means, purity, target)
     return None
 
 
@@ -129,22 +154,18 @@ def _part(view: SagittalView, prediction: Prediction, body: Body, probability: f
     return _Part(first, left, pixels, csf, allowed, math.atan(float(slope)))
 
 
-def _best(
+def _purest(
     part: _Part, semi_axes: tuple[float, float], spacing: tuple[float, float]
-) -> tuple[int, int, float, float] | None:
-    """(row, column, mean, purity) of the oval to take among all of one size that lie in the allowed part."""
+) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats, Floats] | None:
+    """(rows, columns, means, purity) of the purest among the ovals of one size that lie in the allowed part."""
     kernel = _kernel(semi_axes, part.angle, spacing)
     fits = _averages(part.allowed.astype(np.float64), kernel) > WHOLLY_INSIDE
     if fits.sum() * spacing[0] * spacing[1] < SMALLEST_CHOICE_MM2:
         return None
     rows, columns = np.nonzero(fits)
     means, purity = _averages(part.pixels, kernel)[fits], _averages(part.purity, kernel)[fits]
-    purest = np.flatnonzero(purity >= np.quantile(purity, 1 - PUREST_SHARE))
-    wanted = np.quantile(means[purest], QUANTILE)
-    off = np.abs(means[purest] - wanted)
-    near = purest[off <= max(0.01 * abs(wanted), float(off.min()))]
-    index = int(near[np.argmax(purity[near])])
-    return int(rows[index]), int(columns[index]), float(means[index]), float(purity[index])
+    best = np.flatnonzero(purity >= np.quantile(purity, 1 - PUREST_SHARE))
+    return rows[best], columns[best], means[best], purity[best]
 
 
 def _kernel(semi_axes: tuple[float, float], angle: float, spacing: tuple[float, float]) -> Floats:

@@ -150,14 +150,19 @@ def _uneven(whole: list[Body]) -> list[Reason]:
 
 
 def _slips(whole: list[Body]) -> dict[int, float]:
-    """By id of a body, how far (mm) its lower back corner lies off the upper back corner of the one below."""
+    """By id of a body, how far (mm) it has slipped on the one below, where that is more than 4 mm.
+
+    Both corners, front and back, must be off the same way: bodies differ in depth, and one corner may bear a spur.
+    """
     found = {}
     for upper, lower in pairwise(whole):
-        half = 0.5 * upper.depth_mm, 0.5 * upper.heights_mm[2]
-        above = upper.place(half[0], half[1])
-        below = lower.place(0.5 * lower.depth_mm, -0.5 * lower.heights_mm[2])
         tilt = (upper.angle_rad + lower.angle_rad) / 2
-        slip = abs((above[1] - below[1]) * math.cos(tilt) + (above[0] - below[0]) * math.sin(tilt))
+        offs = []
+        for side, which in ((-0.5, 0), (0.5, 2)):
+            above = upper.place(side * upper.depth_mm, 0.5 * upper.heights_mm[which])
+            below = lower.place(side * lower.depth_mm, -0.5 * lower.heights_mm[which])
+            offs.append((above[1] - below[1]) * math.cos(tilt) + (above[0] - below[0]) * math.sin(tilt))
+        slip = min(abs(off) for off in offs) if offs[0] * offs[1] > 0 else 0.0
         if slip > LISTHESIS_MM:
             found[id(upper)] = slip
     return found

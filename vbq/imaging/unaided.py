@@ -15,7 +15,7 @@ from vbq.imaging.spine import Spine
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Slice
 
-ALGORITHM = "vbq-automatic 0.1.0"
+ALGORITHM = "vbq-automatic 0.2.0"
 """Name and version of this way of measuring; the version moves when the same input would give another number."""
 
 BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
@@ -76,8 +76,13 @@ def find_levels(draft: Measurement, slices: Sequence[Slice], start: int, network
         **_found_fields(found),
         status="needs_confirmation" if doubts else "measured",
         reasons=list(doubts),
-        levels=_all_bodies(found),
-        flags=[*draft.flags, *found.flags, *_findings(found), Reason(code="regions-only", text=text)],
+        levels=found.bodies,
+        flags=[
+            *draft.flags,
+            *found.flags,
+            *(flag for flag in _findings(found) if flag.code != "level-outlying"),  # which only a score cares for
+            Reason(code="regions-only", text=text),
+        ],
     )
 
 
