@@ -8,7 +8,8 @@ import datetime as dt
 import io
 import math
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import MRImageStorage
 
 from gateways.dicom import StudyFiles
 from gateways.dicom_pixels import quiet_pydicom, read_header
@@ -53,6 +55,13 @@ class Evidence(NamedTuple):
     capture: bytes
 
 
+class _Header(NamedTuple):
+    """The header of the file that a slice is in, and which of its frames it is."""
+
+    dataset: Dataset
+    frame: int | None
+
+
 def evidence_of(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> Evidence:
     """Both objects. Raises NotMeasurable where the measurement has no slice or no regions to show."""
     return Evidence(
@@ -63,9 +72,14 @@ def evidence_of(result: Measurement, files: StudyFiles, *, software: str, now: d
 
 def structured_report(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> bytes:
     """A Comprehensive 3D SR with one measurement group per region and one for the score."""
+    headers = _headers(result, files)
+    with _what_headers_lack():
+        return _report(result, headers, software, now)
+
+
+def _report(result: Measurement, headers: dict[str, _Header], software: str, now: dt.datetime) -> bytes:
     import highdicom as hd
 
-    headers = _headers(result, files)
     key = _key(result)
     algorithm = _algorithm(result)
     groups: list[Any] = [_score_group(result, algorithm, key)] if result.vbq is not None else []
@@ -108,9 +122,9 @@ def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, 
     uid = result.slice.sop_instance_uid
     pixels = np.asarray(picture(result, files.load_slice(result.series_uid, uid)))
     key = _key(result)
-    with quiet_pydicom():
+    with quiet_pydicom(), _what_headers_lack():
         capture = hd.sc.SCImage.from_ref_dataset(
-            ref_dataset=_header(files, uid).dataset,
+            ref_dataset=_header(result, files, uid).dataset,
             pixel_array=pixels,
             photometric_interpretation="RGB",
             bits_allocated=8,
@@ -128,6 +142,18 @@ def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, 
         capture.Modality = "OT"
         capture.BodyPartExamined = "LSPINE"
         return _file(capture, software, now)
+
+
+@contextmanager
+def _what_headers_lack() -> Iterator[None]:
+    """Highdicom copies what a report must repeat out of the images' headers, and raises these where it is not there."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise NotMeasurable(
+            "the images' headers lack what a report must repeat of them; send them as the scanner wrote them",
+            code="evidence-header",
+        ) from error
 
 
 def report_uid(result: Measurement) -> str:
@@ -151,27 +177,24 @@ def _key(result: Measurement) -> str:
     return "|".join(parts)
 
 
-class _Header(NamedTuple):
-    """The header of the file that a slice is in, and which of its frames it is."""
-
-    dataset: Dataset
-    frame: int | None
-
-
 def _headers(result: Measurement, files: StudyFiles) -> dict[str, _Header]:
     """The headers of all slices that regions lie on. Raises NotMeasurable where there is no region."""
     regions = [*result.levels.values(), *result.csf.values()]
     if not regions:
         raise NotMeasurable("there are no regions to report", code="no-regions")
-    return {uid: _header(files, uid) for uid in dict.fromkeys(region.sop_instance_uid for region in regions)}
+    return {uid: _header(result, files, uid) for uid in dict.fromkeys(region.sop_instance_uid for region in regions)}
 
 
-def _header(files: StudyFiles, slice_uid: str) -> _Header:
-    row = next((row for rows in files.instances.values() for row in rows if row.slice_uid == slice_uid), None)
+def _header(result: Measurement, files: StudyFiles, slice_uid: str) -> _Header:
+    """Of the measured series: anonymised studies repeat instance UIDs across series."""
+    rows = files.instances.get(result.series_uid or "", ())
+    row = next((row for row in rows if row.slice_uid == slice_uid), None)
     if row is None:
         raise NotMeasurable("a measured slice is no longer among the study's files", code="slice-gone")
     with quiet_pydicom():
         header = read_header(row)
+        if "SOPClassUID" not in header:  # stripped by some anonymisers; the file's own meta information has it
+            header.SOPClassUID = header.file_meta.get("MediaStorageSOPClassUID", MRImageStorage)
         for keyword in MAY_BE_EMPTY:
             if keyword not in header:
                 setattr(header, keyword, "")

@@ -13,6 +13,7 @@ from pydicom import Dataset, dcmread
 
 from gateways.dicom import open_study
 from gateways.evidence import Evidence, evidence_of, report_uid
+from gateways.rois import read_regions
 from gateways.stow import has_instance, store
 from schemas.config import Pacs
 from schemas.errors import NotAcceptable, NotMeasurable, PacsUnavailable
@@ -147,3 +148,21 @@ def test_a_real_orthanc_takes_the_evidence(orthanc: str, made: tuple[Measurement
     store(pacs, "2.25.9", list(made[1]))
     store(pacs, "2.25.9", list(made[1]))
     assert has_instance(pacs, "2.25.9", uid)
+
+
+def test_instance_uids_that_repeat_across_series_do_not_confuse_the_report(writer: StudyWriter, tmp_path: Path) -> None:
+    """Anonymised studies do that; the spacing of the wrong series would make other ovals of the same numbers."""
+    uids = {index: f"2.25.9.1.{index + 1}" for index in range(9)}
+    for folder, series, changes in (
+        ("a", "2.25.9.0", {"EchoTime": "100", "PixelSpacing": [0.5, 0.5]}),
+        ("t1", "2.25.9.1", {}),
+    ):
+        for index, uid in uids.items():
+            made = writer.dataset(index, SeriesInstanceUID=series, SOPInstanceUID=uid, **changes)
+            writer.save(made, f"{folder}/{index}")
+    files = open_study(writer.root)
+    result = measure(files.study, files.load_pixels, RegionSet.model_validate(ROIS))
+    (tmp_path / "sr.dcm").write_bytes(evidence_of(result, files, software="x", now=NOW).report)
+    again = measure(files.study, files.load_pixels, read_regions(tmp_path / "sr.dcm", files))
+    assert again.levels["L1"].area_mm2 == result.levels["L1"].area_mm2
+    assert again.vbq == pytest.approx(result.vbq)
