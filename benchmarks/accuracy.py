@@ -23,6 +23,7 @@ from vbq.imaging.network import Network, load_network
 ROWS = Path("docs/accuracy/phantoms.csv")
 PAGE = Path("docs/accuracy.md")
 REAL = Path("docs/accuracy/real.md")
+SPEED = Path("docs/accuracy/speed.md")  # by benchmarks.measure_speed
 SAME_BODY_MM = 8.0
 
 Row = dict[str, Any]
@@ -119,7 +120,8 @@ def main(arguments: list[str]) -> None:
         network = load_network()
         REAL.write_text(volumes_table(a.shared, network) + "\n" + real_study_table(a.shared, network), encoding="utf-8")
     real = REAL.read_text(encoding="utf-8") if REAL.is_file() else ""
-    PAGE.write_text(page(read_rows(ROWS), real), encoding="utf-8")
+    speed = SPEED.read_text(encoding="utf-8") if SPEED.is_file() else ""
+    PAGE.write_text(page(read_rows(ROWS), real, speed), encoding="utf-8")
     Console().print(f"written: {PAGE}")
 
 

@@ -26,7 +26,10 @@ What this cannot show: agreement with readers. No T1 image with a reader's VBQ i
 """
 
 
-def page(rows: list[Row], real: str) -> str:
+READER = "- For comparison, not measured here: a reader takes minutes; the large 3-D networks take minutes on a CPU.\n"
+
+
+def page(rows: list[Row], real: str, speed: str) -> str:
     """The whole page."""
     if not rows:
         return ABOUT + "\nNo phantom has been measured yet.\n"
@@ -36,6 +39,11 @@ def page(rows: list[Row], real: str) -> str:
             "## Real images\n\nLevels and regions on real volumes (Zukic 2014, Chu 2015), never trained on, cut into "
         )
         parts[-1] += "slices of 4 mm. vb1-10 is the only T1 among them here.\n\n" + real
+    if speed:
+        parts.append(
+            "\n## Speed\n\n18 slices of 512 x 512, RLE; by `./run python -m benchmarks.measure_speed`, machine shared.\n\n"
+        )
+        parts[-1] += speed + READER
     return "\n".join(parts).rstrip() + "\n"
 
 

@@ -135,6 +135,8 @@ def _caption(measurement: Measurement) -> list[tuple[str, Colour]]:
     if measurement.vbq is not None and measurement.interval is not None:
         low, high = measurement.interval
         lines.append((f"VBQ {measurement.vbq:.2f}   (95 % interval {low:.2f} to {high:.2f})", INK))
+    elif measurement.status == "measured":
+        lines.append(("Levels found and numbered; no VBQ", INK))
     else:
         lines.append((f"No VBQ: {measurement.status.replace('_', ' ')}", INK))
     how = {"reader": "regions by a reader", "automatic": "automatic regions", None: "no regions"}[measurement.method]
