@@ -40,10 +40,8 @@ def page(rows: list[Row], real: str, speed: str) -> str:
         )
         parts[-1] += "slices of 4 mm. vb1-10 is the only T1 among them here.\n\n" + real
     if speed:
-        parts.append(
-            "\n## Speed\n\n18 slices of 512 x 512, RLE; by `./run python -m benchmarks.measure_speed`, machine shared.\n\n"
-        )
-        parts[-1] += speed + READER
+        how = "18 slices of 512 x 512, RLE; by `./run python -m benchmarks.measure_speed`, machine shared."
+        parts.append(f"\n## Speed\n\n{how}\n\n{speed}{READER}")
     return "\n".join(parts).rstrip() + "\n"
 
 
