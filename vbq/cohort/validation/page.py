@@ -81,7 +81,7 @@ def roc_figures(found: Validation) -> list[str]:
         curve = curve_at(found.people, row["time"])
         if curve is not None:
             keep = thinned(len(curve[0]), MOST_STEPS)
-            when = "at the visit" if row["time"] is None else f"by {row['time']:.3g}"
+            when = "at the visit" if row["time"] is None else f"by {round(row['time'], 2):g}"
             figure.line(pairs(curve[0][keep], curve[1][keep]), colour, name=f"{when}: {row['auc']:.3f}")
     drawn = [figure.render("lower right")]
     timed = [(row["time"], row["auc"]) for row in areas if row["time"] is not None and row["auc"] is not None]
