@@ -45,6 +45,7 @@ UPPER = Code("VBQ-UPPER", SCHEME, "Vertebral bone quality score, upper 95 % limi
 RATIO = Code("{ratio}", "UCUM", "ratio")
 COUNTS = Code("VBQ-COUNTS", SCHEME, "Counts in the score")
 STATUS = Code("VBQ-STATUS", SCHEME, "Status of the measurement")
+LUMBAR = frozenset({"L1", "L2", "L3", "L4", "L5"})
 PROCEDURE = Code("24968-0", "LN", "MR Lumbar spine")
 
 
@@ -72,14 +73,9 @@ def evidence_of(result: Measurement, files: StudyFiles, *, software: str, now: d
 
 def structured_report(result: Measurement, files: StudyFiles, *, software: str, now: dt.datetime) -> bytes:
     """A Comprehensive 3D SR with one measurement group per region and one for the score."""
-    headers = _headers(result, files)
-    with _what_headers_lack():
-        return _report(result, headers, software, now)
-
-
-def _report(result: Measurement, headers: dict[str, _Header], software: str, now: dt.datetime) -> bytes:
     import highdicom as hd
 
+    headers = _headers(result, files)
     key = _key(result)
     algorithm = _algorithm(result)
     groups: list[Any] = [_score_group(result, algorithm, key)] if result.vbq is not None else []
@@ -97,7 +93,7 @@ def _report(result: Measurement, headers: dict[str, _Header], software: str, now
         )
     )
     content = hd.sr.MeasurementReport(context, procedure_reported=PROCEDURE, imaging_measurements=groups)
-    with quiet_pydicom():
+    with quiet_pydicom(), _what_headers_lack():
         report = hd.sr.Comprehensive3DSR(
             evidence=_one_each(headers.values()),
             content=content[0],
@@ -298,10 +294,14 @@ def _measures(header: _Header) -> Dataset:
 
 
 def _site(level: Level) -> Code | None:
-    known = codes_of(f"vertebra_{level}")
-    if known:
-        return Code(known[0].code, "SCT", known[0].display)
-    return next((Code(code, "SCT", f"{name} vertebra") for code, name in THORACIC_CODES.items() if name == level), None)
+    """The vertebra's SNOMED code; None for S1, which has none in DICOM's context groups."""
+    for code, name in THORACIC_CODES.items():
+        if name == level:
+            return Code(code, "SCT", f"{level} vertebra")
+    if level not in LUMBAR:
+        return None
+    (known, *_) = codes_of(f"vertebra_{level}")
+    return Code(known.code, "SCT", known.display)
 
 
 def _algorithm(result: Measurement) -> "hd.sr.AlgorithmIdentification":

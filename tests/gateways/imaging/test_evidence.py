@@ -166,3 +166,18 @@ def test_instance_uids_that_repeat_across_series_do_not_confuse_the_report(write
     again = measure(files.study, files.load_pixels, read_regions(tmp_path / "sr.dcm", files))
     assert again.levels["L1"].area_mm2 == result.levels["L1"].area_mm2
     assert again.vbq == pytest.approx(result.vbq)
+
+
+def test_every_level_that_can_be_measured_can_be_reported(made: tuple[Measurement, Evidence], study: Path) -> None:
+    """T11 to S1, each on a slice of its own, as automatic measurement has them in a curved spine."""
+    region = made[0].levels["L1"]
+    levels = {
+        level: region.but(sop_instance_uid=f"2.25.9.1.{number}", used=False)
+        for number, level in enumerate(("T11", "T12", "L1", "L2", "L3", "L4", "L5", "S1"), start=1)
+    }
+    evidence = evidence_of(made[0].but(levels=levels), open_study(study), software="x", now=NOW)
+    items = list(_items(parsed(evidence.report)))
+    tracked = {str(item.get("TextValue", "")) for item in items}
+    assert set(levels) <= tracked
+    images = {str(row.ReferencedSOPInstanceUID) for item in items for row in item.get("ReferencedSOPSequence") or []}
+    assert len(images) == 8
