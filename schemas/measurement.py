@@ -36,6 +36,9 @@ class Ellipse(Record):
         description="closed rings of (row, column), inside by the even-odd rule: where given it is what is measured, "
         "and the oval is the ellipse that fits it best",
     )
+    sop_instance_uid: str | None = Field(
+        default=None, description="the slice it was drawn on, where that is another than the set's"
+    )
 
 
 class RegionSet(Record):

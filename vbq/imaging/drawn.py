@@ -76,11 +76,12 @@ def assemble(drawings: Sequence[Drawing], planes: Mapping[str | None, Plane], re
     Raises NotAcceptable where nothing usable is there or a level is drawn twice, NotMeasurable for impossible shapes.
     """
     notes = list(remarks)
-    image, chosen = _one_slice(drawings, notes)
+    image, chosen = _one_slice(drawings)
     plane = planes.get(image)
     if plane is None:
         raise NotMeasurable("the regions name a slice that is not in this study", code="regions-of-another-study")
     placed = [_placed(drawing, plane) for drawing in chosen]
+    placed += _elsewhere(drawings, image, placed, planes, notes)
     named = [one for one in placed if one.label.kind in ("body", "csf")]
     unnamed = [one for one in placed if one.label.kind is None]
     others = len(placed) - len(named) - len(unnamed)
@@ -96,7 +97,7 @@ def assemble(drawings: Sequence[Drawing], planes: Mapping[str | None, Plane], re
     return _by_position(image, [*named, *unnamed], notes)
 
 
-def _one_slice(drawings: Sequence[Drawing], notes: list[Reason]) -> tuple[str | None, list[Drawing]]:
+def _one_slice(drawings: Sequence[Drawing]) -> tuple[str | None, list[Drawing]]:
     """The slice that shows most of what is needed, and its regions."""
     if not drawings:
         raise NotAcceptable(
@@ -107,11 +108,37 @@ def _one_slice(drawings: Sequence[Drawing], notes: list[Reason]) -> tuple[str | 
         by_image[drawing.image].append(drawing)
     usable = {image: sum(_useful(one) for one in rows) for image, rows in by_image.items()}
     image = max(by_image, key=lambda name: (usable[name], len(by_image[name]), -list(by_image).index(name)))
-    if len(by_image) > 1:
-        left_out = len(drawings) - len(by_image[image])
-        text = f"{left_out} regions lie on other slices than the one that shows most levels, and were left out"
-        notes.append(Reason(code="regions-on-several-slices", text=text))
     return image, by_image[image]
+
+
+def _elsewhere(
+    drawings: Sequence[Drawing],
+    image: str | None,
+    here: Sequence[_Placed],
+    planes: Mapping[str | None, Plane],
+    notes: list[Reason],
+) -> list[_Placed]:
+    """Levels that are drawn on other slices alone, as in a curved spine; the same level is taken from one slice."""
+    known = {one.label for one in here}
+    taken: list[_Placed] = []
+    left_out = 0
+    for drawing in drawings:
+        if drawing.image == image:
+            continue
+        label, plane = read_label(drawing.texts, drawing.codes), planes.get(drawing.image)
+        if label.kind not in ("body", "csf") or label.level is None or label in known or plane is None:
+            left_out += 1
+            continue
+        one = _placed(drawing, plane)
+        taken.append(one._replace(ellipse=one.ellipse.but(sop_instance_uid=drawing.image)))
+        known.add(label)
+    if taken:
+        text = f"{len(taken)} regions were drawn on slices of their own"
+        notes.append(Reason(code="regions-on-several-slices", text=text))
+    if left_out:
+        text = f"{left_out} regions on other slices than the one that shows most levels were left out"
+        notes.append(Reason(code="regions-left-out", text=text))
+    return taken
 
 
 def _useful(drawing: Drawing) -> bool:

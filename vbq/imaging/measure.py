@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.errors import NotMeasurable, Rejected
-from schemas.measurement import Acquisition, Comparison, Level, Measurement, Reason, Region, RegionSet, SliceRef
+from schemas.measurement import (
+    Acquisition,
+    Comparison,
+    Ellipse,
+    Level,
+    Measurement,
+    Reason,
+    Region,
+    RegionSet,
+    SliceRef,
+)
 from vbq.imaging.confirm import confirmed
 from vbq.imaging.network import Network
 from vbq.imaging.quality import acquisition_flags, flags_of, slice_flags
@@ -113,7 +123,7 @@ class _Found(NamedTuple):
 def _measured(draft: Measurement, rois: RegionSet, stack: _Stack, study: Study) -> Measurement:
     found = _slice_of(rois, stack, study)
     draft = draft.but(slice=stack.reference(found.place))
-    result, values = _scored(rois, found.image)
+    result, values = _scored(rois, found.image, stack.ordered)
     return draft.but(
         status="needs_confirmation" if rois.unconfirmed else "measured",
         reasons=list(rois.unconfirmed),
@@ -127,18 +137,29 @@ def _measured(draft: Measurement, rois: RegionSet, stack: _Stack, study: Study) 
     )
 
 
-def _scored(rois: RegionSet, image: Slice) -> tuple[Score, dict[tuple[str, Level], Floats]]:
+def _scored(rois: RegionSet, image: Slice, ordered: OrderedSlices) -> tuple[Score, dict[tuple[str, Level], Floats]]:
     values: dict[tuple[str, Level], Floats] = {}
     regions: dict[str, dict[Level, Region]] = {"body": {}, "csf": {}}
     for kind, ellipses in (("body", rois.levels), ("csf", rois.csf)):
         for level, ellipse in ellipses.items():
             try:
-                values[kind, level] = pixels_of(ellipse, image)
-                regions[kind][level] = region_of(ellipse, image)
+                own = _own_slice(ellipse, image, ordered)
+                values[kind, level] = pixels_of(ellipse, own)
+                regions[kind][level] = region_of(ellipse, own)
             except NotMeasurable as error:
                 name = f"{level} CSF" if kind == "csf" else level
                 raise NotMeasurable(f"{name}: {error.detail}", code=error.reason_code) from error
     return score(regions["body"], regions["csf"], values), values
+
+
+def _own_slice(ellipse: Ellipse, image: Slice, ordered: OrderedSlices) -> Slice:
+    """The slice that one region names for itself, else the slice of all."""
+    if ellipse.sop_instance_uid is None:
+        return image
+    place = ordered.index_of(ellipse.sop_instance_uid)
+    if place is None:
+        raise NotMeasurable("it lies on a slice that is not of the measured series", code="regions-on-other-series")
+    return ordered.slices[place]
 
 
 def _slice_of(rois: RegionSet, stack: _Stack, study: Study) -> _Found:

@@ -181,3 +181,25 @@ def test_every_level_that_can_be_measured_can_be_reported(made: tuple[Measuremen
     assert set(levels) <= tracked
     images = {str(row.ReferencedSOPInstanceUID) for item in items for row in item.get("ReferencedSOPSequence") or []}
     assert len(images) == 8
+
+
+def test_regions_on_slices_of_their_own_come_back_on_them(
+    made: tuple[Measurement, Evidence], study: Path, tmp_path: Path
+) -> None:
+    result, files = made[0], open_study(study)
+    moved = RegionSet(
+        sop_instance_uid="2.25.9.1.5",
+        levels={level: region.ellipse for level, region in result.levels.items()},
+        csf={
+            level: region.ellipse.but(sop_instance_uid="2.25.9.1.6" if level == "L3" else None)
+            for level, region in result.csf.items()
+        },
+    )
+    first = measure(files.study, files.load_pixels, moved)
+    assert first.csf["L3"].sop_instance_uid == "2.25.9.1.6"
+    (tmp_path / "sr.dcm").write_bytes(evidence_of(first, files, software="x", now=NOW).report)
+    found = read_regions(tmp_path / "sr.dcm", files)
+    again = measure(files.study, files.load_pixels, found)
+    assert again.vbq == pytest.approx(first.vbq)
+    assert again.csf["L3"].sop_instance_uid == "2.25.9.1.6"
+    assert "regions-on-several-slices" in {flag.code for flag in again.flags}
