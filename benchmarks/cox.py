@@ -1,10 +1,13 @@
 """Cox fits, bootstrap refits and bulk scoring beside R, lifelines and scikit-survival, in one run.
 
-    ./run python -m benchmarks.cox [--largest N] [--json FILE]
+    ./run python -m benchmarks.cox [--largest N] [--json FILE] [--also FOLDER]
 
 R is used where `Rscript` with the survival package is on the path, the Python libraries where they are installed; what
 is absent is reported as absent. Every contender gets the same made-up people, is called once to warm up (compiling does
 not count) and then timed; the figure is the median CPU time of the process, so that a busy machine shifts it little.
+
+scikit-survival is no dependency. To have it measured, install it into a throw-away environment of the same Python
+(`python -m venv DIR && DIR/bin/pip install scikit-survival`) and name that environment's site-packages with --also.
 """
 
 import argparse
@@ -175,7 +178,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--largest", type=int, default=SIZES[-1], help="largest cohort")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--also", type=Path, help="site-packages of another environment, searched after our own")
     options = parser.parse_args()
+    if options.also:
+        sys.path.append(str(options.also))
     found = measure(options.largest)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
