@@ -14,7 +14,10 @@ from pydicom.uid import UID
 from gateways.dicom import StudyFiles, open_study
 from gateways.dicom_limits import DicomLimits
 from gateways.jpeg_lossless import decode_lossless
+from gateways.pacs import locate
+from schemas.config import Config, Pacs
 from schemas.measurement import Measurement, RegionSet
+from tests.gateways.imaging.archive import running
 from tests.gateways.imaging.lossless_encoder import encode_lossless
 from vbq.imaging.measure import measure
 
@@ -340,3 +343,12 @@ def test_a_spoilt_enhanced_header_never_raises(writer: Any, spoil: str) -> None:
             measure(files.study, files.load_pixels, None)
         except Rejected:
             continue
+
+
+def test_an_enhanced_series_is_chosen_and_fetched_over_dicomweb(writer: Any, rois: Rois, tmp_path: Path) -> None:
+    writer.save(enhanced(writer), "t1/all")
+    study = {"resourceType": "ImagingStudy", "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.9"}]}
+    with running(writer.root) as archive:
+        config = Config(pacs=[Pacs(name="main", wado_rs=archive.url)])
+        place = locate(study, [], config, scratch=tmp_path / "scratch")
+    assert measured(open_study(place), rois, "2.25.9.1.1#5").vbq == pytest.approx(4.0)
