@@ -22,9 +22,9 @@ itself (`benchmarks/accuracy_phantoms.py`). The seeds reported here were not loo
 others (0 to 47) were. The network was trained on drawings by another generator (`training/`), which shares the
 anatomy's plan but no code and no image with these phantoms.
 
-Two looks were taken before the end: the first 110 reported phantoms were measured once with version 0.1.0; the choice of
-CSF ovals was changed after that, on the other seeds. That listhesis is told by both corners was decided after looking at
-the real volumes below.
+Two looks were taken before the end: the first 110 reported phantoms were measured once with version 0.1.0; the choice
+of CSF ovals was changed after that, on the other seeds. That listhesis is told by both corners was decided after
+looking at the real volumes below.
 
 What this cannot show: agreement with readers. No T1 image with a reader's VBQ is public.
 """
