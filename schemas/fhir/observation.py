@@ -81,8 +81,8 @@ def algorithm_device(assessment: Assessment) -> Json:
 
 
 def measurement_text(measurement: Measurement) -> str:
-    """What makes a measurement itself, as text: its JSON."""
-    return measurement.model_dump_json()
+    """What makes a measurement itself, as text: its JSON without what is not said, so that new fields change no key."""
+    return measurement.model_dump_json(exclude_defaults=True)
 
 
 def _status(assessment: Assessment, measurement: Measurement) -> str:
