@@ -188,6 +188,18 @@ def test_a_fracture_found_at_the_baseline_is_an_earlier_one(site: Store, tmp_pat
     assert rows_of(out)[0]["history_vf"] == ""
 
 
+def test_the_baseline_ends_with_its_day(site: Store, tmp_path: Path) -> None:
+    moments = (("2016-03-01T16:00:00Z", 61.0), ("2016-03-02", 75.0), ("2016-03-02T00:30:00Z", 77.0))
+    weights = [
+        records.observation(f"w{n}", "p", records.WEIGHT, kg, "kg", date=at) for n, (at, kg) in enumerate(moments)
+    ]
+    site.woman("p", condition("m", MET, "2016-03-02"), *weights)
+    out = tmp_path / "c.csv"
+    assert flow_of("--out", out, "--baseline-days", 0)["steps"][-1]["n"] == 1
+    assert rows_of(out)[0]["weight"] == "61"
+    assert flow_of("--out", out, "--baseline-days", 1)["steps"][-1]["n"] == 0
+
+
 def test_an_unrecorded_history_is_no_only_where_that_is_asked_for(site: Store, tmp_path: Path) -> None:
     site.woman("p")
     out = tmp_path / "c.csv"

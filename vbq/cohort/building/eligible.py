@@ -104,9 +104,10 @@ def consider(person: Recorded, rules: Rules, *, outcomes_given: bool) -> Member 
         return chosen
     day, measurement = chosen
     last = day + dt.timedelta(days=rules.baseline_days)
-    end = dt.datetime.combine(last, dt.time(), dt.UTC)
-    merged = merge(person.facts, end, day, rules.policy)
-    if (fallen := _outside(person.facts, merged, end)) is not None:
+    end = dt.datetime.combine(last, dt.time.max, dt.UTC)
+    facts = up_to(person.facts, last)
+    merged = merge(facts, end, day, rules.policy)
+    if (fallen := _outside(facts, merged, end)) is not None:
         return fallen
     if merged.get("t_score") is None:
         return Fallen(5, "no-t-score", "no T-score of the lumbar spine within its window")
@@ -135,6 +136,14 @@ def baseline_study(studies: tuple[Study, ...]) -> tuple[dt.date, Measurement] | 
         if any(row.status == status for row in found):
             return Fallen(2, status.replace("_", "-"), text)
     return Fallen(2, "not-yet-measured", "the study was not measured yet")
+
+
+def up_to(facts: PatientFacts, last: dt.date) -> PatientFacts:
+    """What was true by the end of the day `last`, or has no date."""
+    return facts.but(
+        observations=[row for row in facts.observations if row.effective is None or row.effective.date() <= last],
+        conditions=[row for row in facts.conditions if row.recorded is None or row.recorded <= last],
+    )
 
 
 def _outside(facts: PatientFacts, merged: Merged, end: dt.datetime) -> Fallen | None:
