@@ -46,7 +46,9 @@ def test_the_best_ellipse_of_an_ellipse_s_outline_is_that_ellipse(
     true = Ellipse(center=(row, column), semi_axes_mm=(a, a * ratio), angle_deg=angle)
     found = ellipse_of_outline([around(true, spacing)], 70, 70, spacing)
     assert found.center == pytest.approx(true.center, abs=0.25)
-    assert found.semi_axes_mm == pytest.approx(true.semi_axes_mm, rel=0.06)
+    assert found.semi_axes_mm == pytest.approx(
+        true.semi_axes_mm, abs=0.7
+    )  # half a pixel and more: edge pixels are whole
 
 
 @given(st.floats(3, 12), st.floats(0.3, 0.95), st.floats(-89, 89), st.floats(0.3, 1.2), st.floats(0.3, 1.2))
