@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         default=0.2, ge=0, le=60, description="quiet time before a patient is assessed again"
     )
     debounce_max_seconds: float = Field(default=2.0, ge=0, le=600, description="longest wait that debouncing may cause")
-    sweep_seconds: float = Field(default=0.2, gt=0, le=60, description="how often the sweeper looks for due work")
+    sweep_seconds: float = Field(default=0.1, gt=0, le=60, description="how often the sweeper looks for due work")
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
     )
