@@ -233,7 +233,9 @@ def verify(assessment: Assessment, truth: Json | None, answers: dict[str, Answer
     vbq_value = assessment.measurement.vbq if assessment.measurement else None
     if truth is not None and (vbq_value is None or abs(vbq_value / truth["vbq"] - 1) > 0.01):
         raise Rejected("the measured VBQ is more than 1 % off the phantom's truth", code="demo-incomplete")
-    silent = [hook for hook, answer in answers.items() if not answer.body.get("cards")]
+    # An order always gets its card; opening a chart stays quiet where the risk is low (schemas/card_policy.yaml).
+    may_be_quiet = {"patient-view"} if assessment.risk.risk_class == "low" else set[str]()
+    silent = [hook for hook, answer in answers.items() if not answer.body.get("cards") and hook not in may_be_quiet]
     if silent:
         raise Rejected(f"no card came from: {', '.join(silent)}", code="demo-incomplete")
     if not picture.is_file():

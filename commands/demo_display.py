@@ -95,7 +95,7 @@ def resource_panel(resource: Json) -> Panel:
 def card_panel(hook: str, cards: Sequence[Json]) -> RenderableType:
     """The cards of one hook as a clinician reads them."""
     if not cards:
-        return Panel("no card", title=hook, title_align="left")
+        return Panel("no card: this hook stays quiet where the risk is low", title=hook, title_align="left")
     colour = {"info": "cyan", "warning": "yellow", "critical": "red"}
     parts: list[RenderableType] = []
     for card in cards:
