@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     max_pixels: int = Field(default=4096 * 4096, ge=2**16, description="largest rows x columns of an image")
     worker_concurrency: int = Field(default=1, ge=1, description="Celery prefork children per worker")
     task_seconds: int = Field(default=120, ge=5, description="hard time limit of one task")
-    lease_seconds: int = Field(default=150, ge=5, description="how long a claim holds; above task_seconds")
+    lease_seconds: int = Field(
+        default=150, ge=5, description="longest time that a claim is renewed; above task_seconds"
+    )
     max_attempts: int = Field(default=5, ge=1, description="after so many failures an event is a dead letter")
     debounce_seconds: float = Field(
         default=0.2, ge=0, le=60, description="quiet time before a patient is assessed again"
