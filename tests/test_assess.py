@@ -198,14 +198,24 @@ def test_a_later_t_score_gives_another_assessment_that_supersedes() -> None:
         {"study": "ImagingStudy/s2"},
         {"digest": "1" * 64},
         {"measurement": measured(4.27)},
+        {"measurement": measured(flags=[Reason(code="automatic-differs", text="look at both")])},
         {"facts": woman(t_score(-2.5))},
         {"facts": woman(t_score(reference="Observation/other"))},
     ],
-    ids=["patient", "study", "model", "vbq", "value", "source"],
+    ids=["patient", "study", "model", "vbq", "flag", "value", "source"],
 )
 def test_whatever_the_result_rests_on_is_in_the_key(change) -> None:
     plain = ask(woman(t_score()), measured())
     assert ask(**{"facts": woman(t_score()), "measurement": measured(), **change}).key != plain.key
+
+
+def test_the_order_and_wording_of_remarks_make_no_new_assessment() -> None:
+    one, other = Reason(code="csf-uneven", text="uneven"), Reason(code="small-region", text="small")
+    reworded = Reason(code="csf-uneven", text="the CSF is uneven")
+    keys = {
+        ask(woman(t_score()), measured(flags=flags)).key for flags in ([one, other], [other, one], [other, reworded])
+    }
+    assert len(keys) == 1
 
 
 def test_a_value_that_was_merely_superseded_makes_no_new_assessment() -> None:

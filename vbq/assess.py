@@ -193,11 +193,17 @@ def _key(
             "state": finding.state,
             "reasons": [row.code for row in finding.reasons],
             "missing": finding.missing,
-            "measurement": [measurement.status, measurement.algorithm, measurement.series_uid] if measurement else None,
+            "measurement": _measured(measurement) if measurement else None,
             "inputs": [_identity(row) for row in known.inputs],
             "ignored": [[row.source, row.about, row.code] for row in known.ignored if _matters(row)],
         }
     )
+
+
+def _measured(measurement: Measurement) -> list[str | None]:
+    """How it was measured and what is remarked on it; codes alone, since a remark's wording may change."""
+    remarks = sorted({flag.code for flag in measurement.flags})
+    return [measurement.status, measurement.algorithm, measurement.series_uid, *remarks]
 
 
 def _identity(row: ClinicalInput) -> list[str | float | bool | None]:
