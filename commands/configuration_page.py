@@ -76,6 +76,15 @@ def _rows(prefix: str, model: type[BaseModel]) -> Iterator[str]:
         yield f"| `{prefix}{name}` | {_default(field)} | {field.description or ''} |\n"
 
 
+def _inner(model: type[BaseModel]) -> list[tuple[str, type[BaseModel]]]:
+    """The records inside a record, by the name of their field; each record once."""
+    found: dict[type[BaseModel], str] = {}
+    for name, field in model.model_fields.items():
+        for inner in _models(field.annotation):
+            found.setdefault(inner, name)
+    return [(name, inner) for inner, name in found.items()]
+
+
 def page() -> str:
     """The whole page as Markdown."""
     lines = [HEAD]
@@ -88,11 +97,11 @@ def page() -> str:
                 f"\n### `{name}`\n\n{(model.__doc__ or '').strip()}\n\n| key | default | meaning |\n|---|---|---|\n"
             )
             lines.extend(_rows("", model))
-            for inner in {inner for row in model.model_fields.values() for inner in _models(row.annotation)}:
+            for inner_name, inner in _inner(model):
                 lines.append(
-                    f"\n`auth`: {(inner.__doc__ or '').strip()}\n\n| key | default | meaning |\n|---|---|---|\n"
+                    f"\n`{inner_name}`: {(inner.__doc__ or '').strip()}\n\n| key | default | meaning |\n|---|---|---|\n"
                 )
-                lines.extend(_rows("auth.", inner))
+                lines.extend(_rows(f"{inner_name}.", inner))
     return "".join(lines)
 
 

@@ -13,7 +13,37 @@ Origin = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+(/[^\s?#]
 Sha256Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 JwsAlgorithm = Literal["ES384", "RS384", "ES256", "RS256"]
 Language = Literal["en", "de", "fr", "es", "zh"]
+PrivateNetwork = Annotated[
+    bool, Field(description="its name may lead to a private address (10/8, 172.16/12, 192.168/16, 100.64/10, fc00::/7)")
+]
+CaFile = Annotated[
+    Path | None, Field(description="PEM certificates of the authorities that count for it, instead of the machine's")
+]
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class SmartApp(Record):
+    """How the EHR's authorization server knows us (SMART App Launch 2.2), for the review page behind a card."""
+
+    client_id: str = Field(min_length=1, max_length=256)
+    client_secret_env: str | None = Field(
+        default=None, description="environment variable with the client secret; none of both: a public client"
+    )
+    key_file: Path | None = Field(
+        default=None, description="private key (PEM, EC P-384 or RSA) for private_key_jwt; its public half is theirs"
+    )
+    key_id: str | None = Field(default=None, description="`kid` under which the EHR knows that key")
+    scopes: str = Field(
+        default="launch",
+        pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$",
+        description="what is asked for; must bring the patient in context",
+    )
+
+    @model_validator(mode="after")
+    def _one_login(self) -> Self:
+        if self.client_secret_env and self.key_file:
+            raise ValueError("needs client_secret_env or key_file, not both")
+        return self
 
 
 class CdsClient(Record):
@@ -35,6 +65,10 @@ class CdsClient(Record):
     language: Language | None = Field(
         default=None, description="of its cards; none: Accept-Language, else the card policy's"
     )
+    private_network: PrivateNetwork = False
+    smart: SmartApp | None = Field(
+        default=None, description="registration of the review page with this EHR; none: its cards have no link to it"
+    )
 
     @model_validator(mode="after")
     def _has_keys(self) -> Self:
@@ -44,6 +78,12 @@ class CdsClient(Record):
             parts = urlsplit(url)
             if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
                 raise ValueError("jwks_url and jku_origins must be https: keys fetched in the clear prove nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _launches_from_somewhere(self) -> Self:
+        if self.smart is not None and not self.fhir_base_urls:
+            raise ValueError("smart needs fhir_base_urls: a launch is taken from these FHIR servers alone")
         return self
 
 
@@ -59,6 +99,7 @@ class Sender(Record):
     jwks_url: Origin | None = None
     fhir_base_url: Origin | None = None
     resource_types: list[str] | None = Field(default=None, description="None: every type that matters")
+    private_network: PrivateNetwork = False
 
     @model_validator(mode="after")
     def _has_secret(self) -> Self:
@@ -84,6 +125,8 @@ class Ehr(Record):
 
     base_url: Origin
     auth: Auth = Auth()
+    private_network: PrivateNetwork = False
+    ca_file: CaFile = None
 
 
 class Pacs(Record):
@@ -92,6 +135,8 @@ class Pacs(Record):
     name: str
     wado_rs: Origin
     auth: Auth = Auth()
+    private_network: PrivateNetwork = False
+    ca_file: CaFile = None
     store_evidence: bool = Field(
         default=False, description="send it regions, values and a picture of each measurement (STOW-RS, at wado_rs)"
     )
@@ -137,6 +182,13 @@ class Cds(Record):
     )
 
 
+class Review(Record):
+    """The page behind a card (docs/cds-hooks.md)."""
+
+    keep_pictures: bool = Field(default=True, description="keep the measured slice of each study, for the page")
+    session_minutes: int = Field(default=15, ge=1, le=240, description="how long a page opened from the EHR stays open")
+
+
 class Config(Record):
     """The whole file. Every part has a default that is safe: nobody is let in, nothing is sent anywhere."""
 
@@ -147,6 +199,7 @@ class Config(Record):
     study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
     merge: MergePolicy = MergePolicy()
     cds: Cds = Cds()
+    review: Review = Review()
     model_keys: list[TrustedKey] = Field(
         default_factory=list, description="keys whose signed models count, beside the shipped model's own"
     )

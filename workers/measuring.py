@@ -5,11 +5,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gateways.dicom import DicomLimits, limits_of, open_study
+from gateways.dicom import DicomLimits, StudyFiles, limits_of, open_study
 from gateways.endpoints import study_uid_of
 from gateways.facts import StoredResource
 from gateways.jobs import Job
 from gateways.pacs import locate
+from gateways.pictures import KeptPicture, Pictures
 from gateways.rois import regions_beside
 from schemas.config import Config
 from schemas.errors import NotMeasurable, Rejected, Unavailable
@@ -17,6 +18,7 @@ from schemas.fhir.reference import read_reference
 from schemas.measurement import Measurement, Reason
 from vbq.imaging.identity import check_identity
 from vbq.imaging.measure import ALGORITHM, measure
+from vbq.imaging.plain_picture import plain_png
 from workers.bench import Bench
 from workers.relevance import endpoint_ids
 from workers.scratch import scratch
@@ -39,19 +41,23 @@ def measure_study(bench: Bench, job: Job) -> None:
         raise Unavailable("the study waits for its Patient resource, to compare identities", code="patient-missing")
     resource = json.loads(study.body)
     refused: Rejected | None = None
+    picture: KeptPicture | None = None
     try:
-        found = measured(bench, resource, endpoints, patient)
+        found, picture = measured(bench, resource, endpoints, patient)
     except Rejected as error:
         refused = None if isinstance(error, NotMeasurable) else error
         reasons = error.reasons if isinstance(error, NotMeasurable) else [(error.reason_code, error.detail)]
         found = _without_number(resource, [Reason(code=code, text=text) for code, text in reasons])
-    _write(bench, job, found, refused)
+    _write(bench, job, found, picture, refused)
 
 
 def measured(
     bench: Bench, study: dict[str, Any], endpoints: list[dict[str, Any]], patient: dict[str, Any]
-) -> Measurement:
-    """The measurement of an ImagingStudy. Raises Rejected or Unavailable where it cannot be had."""
+) -> tuple[Measurement, KeptPicture | None]:
+    """The measurement of an ImagingStudy, and its slice for the review page.
+
+    Raises Rejected or Unavailable where it cannot be had.
+    """
     limits = limits_of(bench.settings)
     with scratch(bench.settings.data_dir) as fetched:
         place = _place(study, endpoints, bench.config, fetched, limits)
@@ -59,7 +65,17 @@ def measured(
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
         rois, source = drawn if drawn is not None else (None, None)
-        return measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags, network=bench.network)
+        found = measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags, network=bench.network)
+        return found, _picture(found, files) if bench.config.review.keep_pictures else None
+
+
+def _picture(found: Measurement, files: StudyFiles) -> KeptPicture | None:
+    """The measured slice, as a person will want to see it; None where there is none."""
+    if found.slice is None or found.series_uid is None:
+        return None
+    image = files.load_slice(found.series_uid, found.slice.sop_instance_uid)
+    rows, columns = image.pixels.shape
+    return KeptPicture(plain_png(image), rows, columns, image.pixel_spacing_mm)
 
 
 def _place(
@@ -91,10 +107,12 @@ def _facts(bench: Bench, job: Job) -> tuple[StoredResource | None, list[dict[str
     return study, bodies, json.loads(person.body) if person is not None else None
 
 
-def _write(bench: Bench, job: Job, found: Measurement, refused: Rejected | None) -> None:
+def _write(bench: Bench, job: Job, found: Measurement, picture: KeptPicture | None, refused: Rejected | None) -> None:
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
         bench.results.store_measurement(connection, job.subject, job.run, job.patient, found)
+        if picture is not None and found.slice is not None:
+            Pictures(bench.database).store(connection, job.patient, found.slice.sop_instance_uid, picture)
         # Where more about the patient waits to be read, one assessment with all of it is better than two.
         quiet = bench.settings.debounce_seconds if bench.inbox.waiting(connection, job.patient) else 0.0
         assess = bench.jobs.bump(connection, "assess", job.patient, job.patient, quiet_seconds=quiet)
