@@ -42,10 +42,14 @@ class Found:
 def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid: bool = True) -> Found:
     """Find body and (where `fluid`) CSF regions in an ordered sagittal stack, looking first at slice `start`.
 
-    Raises NotMeasurable where there are too few slices or no lumbar spine is seen.
+    Raises NotMeasurable where there are too few slices or no lumbar spine is seen. Levels alone can be named on a
+    single slice; how near it is to the middle then stays unknown, and a flag says so.
     """
-    spine = checked_spine(slices, start, network)
+    spine = checked_spine(slices, start, network, levels_only=not fluid)
     flags: list[Reason] = []
+    if len(slices) < MINIMUM_SLICES:
+        text = f"{len(slices)} slice(s) only: how near they are to the middle of the spine cannot be told"
+        flags.append(Reason(code="few-slices", text=text))
     bodies: dict[Level, Region] = {}
     values: dict[tuple[str, Level], Floats] = {}
     marrow: dict[Level, Marrow] = {}
@@ -78,16 +82,16 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
     return found
 
 
-def checked_spine(slices: Sequence[Slice], start: int, network: Network) -> Spine:
-    """The spine of the stack. Raises NotMeasurable where it is not one that can be measured."""
-    if len(slices) < MINIMUM_SLICES:
+def checked_spine(slices: Sequence[Slice], start: int, network: Network, *, levels_only: bool = False) -> Spine:
+    """The spine of the stack. Raises NotMeasurable where it is not one that can be measured, or numbered."""
+    if len(slices) < MINIMUM_SLICES and not levels_only:
         raise NotMeasurable(
             f"{len(slices)} slices are too few to find the midline (at least {MINIMUM_SLICES}); give regions by hand",
             code="too-few-slices",
         )
     spine = find_spine(slices, start, network)
     sureness = float(np.mean([body.sureness for body in spine.bodies])) if spine.bodies else 0.0
-    if len(spine.bodies) < MINIMUM_BODIES or spine.midline is None:
+    if len(spine.bodies) < MINIMUM_BODIES or (spine.midline is None and not levels_only):
         raise NotMeasurable(
             f"{len(spine.bodies)} vertebral bodies are seen on the slice; this does not look like a lumbar spine",
             code="no-lumbar-spine",

@@ -142,6 +142,17 @@ def test_four_slices_are_too_few(phantom: PhantomStudy, header: SeriesHeader, ne
     assert codes(result) == {"too-few-slices"}
 
 
+def test_levels_can_be_named_on_a_single_slice_which_is_said(
+    phantom: PhantomStudy, header: SeriesHeader, network: Network
+) -> None:
+    whole = series_of(phantom, header)
+    middle = phantom.truth.slice_index
+    result = unaided(Series(whole.header, whole.slices[middle : middle + 1]), network, levels_only=True)
+    assert {"L1", "L2", "L3", "L4", "L5"} <= set(result.levels)
+    assert result.vbq is None
+    assert "few-slices" in {flag.code for flag in result.flags}
+
+
 def test_a_signal_cut_off_at_the_top_is_refused(phantom: PhantomStudy, header: SeriesHeader, network: Network) -> None:
     level = float(np.median(list(phantom.truth.body_means.values())))
     series = series_of(phantom, header, lambda pixels: np.minimum(pixels, np.float32(level)))
