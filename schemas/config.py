@@ -87,6 +87,30 @@ class CdsClient(Record):
         return self
 
 
+class Auth(Record):
+    """How we log in to another system."""
+
+    kind: Literal["none", "bearer", "basic", "backend-services"] = "none"
+    token_env: str | None = None
+    username_env: str | None = None
+    password_env: str | None = None
+    client_id: str | None = None
+    token_url: Origin | None = Field(
+        default=None, description="none: what the server's .well-known/smart-configuration says, if at its own origin"
+    )
+    key_file: Path | None = Field(
+        default=None, description="our private key: PEM, JWK or JWKS; RSA signs RS384, EC on P-384 signs ES384"
+    )
+    key_id: str | None = Field(
+        default=None, description="`kid` of our key; none: of the JWK, else its RFC 7638 thumbprint"
+    )
+    scopes: str | None = Field(
+        default=None,
+        pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*$",
+        description="none: system/*.read, and system/*.write where results go",
+    )
+
+
 class Sender(Record):
     """A system that pushes FHIR events, with its own secret and its own FHIR base."""
 
@@ -100,24 +124,19 @@ class Sender(Record):
     fhir_base_url: Origin | None = None
     resource_types: list[str] | None = Field(default=None, description="None: every type that matters")
     private_network: PrivateNetwork = False
+    ca_file: CaFile = None
+    reads: Auth | None = Field(
+        default=None, description="how we log in at fhir_base_url to read there; none: nothing is ever read there"
+    )
+    export_files_at: list[Origin] = Field(
+        default_factory=list, description="other addresses than fhir_base_url where its $export may put its files"
+    )
 
     @model_validator(mode="after")
     def _has_secret(self) -> Self:
         if not (self.bearer_sha256 or self.hmac_secret_env or (self.issuer and self.jwks_url)):
             raise ValueError("needs bearer_sha256, hmac_secret_env, or issuer with jwks_url")
         return self
-
-
-class Auth(Record):
-    """How we log in to another system."""
-
-    kind: Literal["none", "bearer", "basic", "backend-services"] = "none"
-    token_env: str | None = None
-    username_env: str | None = None
-    password_env: str | None = None
-    client_id: str | None = None
-    token_url: Origin | None = None
-    key_file: Path | None = None
 
 
 class Ehr(Record):
@@ -127,6 +146,10 @@ class Ehr(Record):
     auth: Auth = Auth()
     private_network: PrivateNetwork = False
     ca_file: CaFile = None
+    writes: Literal["auto", "conditional", "client-ids"] = Field(
+        default="auto",
+        description="auto: conditional creates, and PUTs under our own ids where those are not supported",
+    )
 
 
 class Pacs(Record):
