@@ -74,6 +74,9 @@ class Case:
     parameters: PhantomParameters
     series: Series
     vbq: float
+    """What the true regions hold on the noisy image."""
+    expected_vbq: float
+    """What they hold on average over all noise."""
     slice_index: int
     centres: dict[str, tuple[float, float]]
     """True centres (row, column) of the bodies that have an oval."""
@@ -116,6 +119,7 @@ def _simulated(seed: int) -> tuple[NDArray[np.uint16], dict[str, Any]]:
         "orientation": [*plane.row_direction, *plane.column_direction],
         "spacing": plane.spacing_mm,
         "vbq": truth.vbq,
+        "expected_vbq": truth.expected_vbq,
         "slice_index": truth.slice_index,
         "centres": {level: oval.center for level, oval in truth.regions.bodies.items()},
         "csf_means": truth.csf_means,
@@ -160,6 +164,7 @@ def _case(images: NDArray[np.uint16], truth: dict[str, Any]) -> Case:
         parameters=PhantomParameters.model_validate(truth["parameters"]),
         series=Series(header, slices),
         vbq=truth["vbq"],
+        expected_vbq=truth["expected_vbq"],
         slice_index=truth["slice_index"],
         centres={level: (at[0], at[1]) for level, at in truth["centres"].items()},
         csf_means=truth["csf_means"],

@@ -41,9 +41,12 @@ class Scanner:
         noise *= np.float32(sigma / np.sqrt(kept))
         return noise[0], noise[1]
 
-    def stored(self, signal: Image, noise: Noise) -> Stored:
-        """The stored image of a signal: coil, noise (Rician by taking the magnitude), band limit, 12 bits."""
-        return stored(self.filtered(signal * self.gain + noise[0]), self.filtered(noise[1]))
+    def stored(self, signal: Image, noise: Noise, receiver: float = 1.0) -> Stored:
+        """The stored image of a signal: coil, noise (Rician by taking the magnitude), band limit, 12 bits.
+
+        A `receiver` above 1 is a gain that was set too high: what does not fit into 12 bits is cut off.
+        """
+        return stored(self.filtered(signal * self.gain + noise[0]), self.filtered(noise[1]), receiver)
 
 
 def build_scanner(
@@ -85,6 +88,20 @@ def _band_limit(length: int, share: float) -> Image:
     return weights.astype(np.float32)
 
 
-def stored(real: Image, imaginary: Image) -> Stored:
+def stored(real: Image, imaginary: Image, receiver: float = 1.0) -> Stored:
     """Magnitude in stored units, 12 bits."""
-    return np.clip(np.rint(np.hypot(real, imaginary) * np.float32(SCALE)), 0, MAXIMUM).astype(np.uint16)
+    return np.clip(np.rint(np.hypot(real, imaginary) * np.float32(SCALE * receiver)), 0, MAXIMUM).astype(np.uint16)
+
+
+def expected(real: Image, sigma: float) -> Image:
+    """The mean of `stored` over all noise of SD `sigma` in each channel, not rounded; `real` is free of noise.
+
+    Rice's mean (Gudbjartsson and Patz, Magn Reson Med 1995;34:910-914): noise lifts what is dark.
+    """
+    from scipy.special import i0e, i1e  # here: slow to import, and needed for truths alone
+
+    if sigma == 0:
+        return np.asarray(np.abs(real) * np.float32(SCALE), dtype=np.float32)
+    half = np.square(real.astype(np.float64) / sigma) / 4
+    mean = sigma * np.sqrt(np.pi / 2) * ((1 + 2 * half) * i0e(half) + 2 * half * i1e(half))
+    return np.asarray(np.minimum(mean * SCALE, MAXIMUM), dtype=np.float32)

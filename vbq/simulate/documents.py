@@ -24,6 +24,7 @@ def truth_document(study: PhantomStudy, person: PhantomPerson) -> dict[str, Any]
     return {
         "synthetic": True,
         "vbq": truth.vbq,
+        "vbq_expected": truth.expected_vbq,
         "requested_vbq": study.parameters.vbq,
         "patient_id": person.patient_id,
         "study_date": person.study_date.isoformat(),

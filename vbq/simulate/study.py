@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.measurement import CSF_LEVELS, Level
-from vbq.simulate.acquisition import Noise, Scanner, Stored, build_scanner, stored
+from vbq.simulate.acquisition import Noise, Scanner, Stored, build_scanner, expected, stored
 from vbq.simulate.anatomy import Anatomy, build_anatomy, paint_slice
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Plane
@@ -39,6 +39,8 @@ class Truth:
     regions: TrueRegions
     body_means: dict[Level, float]
     csf_means: dict[Level, float]
+    expected_vbq: float
+    """What the same regions would hold on average over all noise: small ovals of dark CSF hold a share of chance."""
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,16 @@ def _t1_series(anatomy: Anatomy, textures: Textures) -> tuple[PhantomSeries, Tru
     share = paint_slice(anatomy, planes[middle], parameters.slice_mm, only(Tissue.CSF), FLAT)
     regions = true_regions(anatomy, planes[middle], scanner.filtered(share))
     shoot = _Shoot(anatomy, SAGITTAL_T1, scanner, textures, parameters.noise * level)
-    gain = _solve_marrow(shoot, planes[middle], middle, contrast, regions)
+    gain, expected_vbq = _solve_marrow(shoot, planes[middle], middle, contrast, regions)
     exact = {tissue: value * gain if tissue in MARROWS else value for tissue, value in contrast.items()}
     series = shoot.series(planes, parameters.slice_mm + parameters.gap_mm, exact)
-    return series, _truth(series.images[middle], planes[middle], middle, regions)
+    return series, _truth(series.images[middle], planes[middle], middle, regions, expected_vbq)
 
 
-def _solve_marrow(shoot: "_Shoot", plane: Plane, index: int, contrast: Contrast, regions: TrueRegions) -> float:
-    """The factor on the marrow's signal that makes the stored ratio what is asked for.
+def _solve_marrow(
+    shoot: "_Shoot", plane: Plane, index: int, contrast: Contrast, regions: TrueRegions
+) -> tuple[float, float]:
+    """The factor on the marrow's signal that makes the stored ratio what is asked for, and the ratio without noise.
 
     Painting is linear in each tissue's signal, so two images (all but the marrow, the marrow alone) give every other.
     """
@@ -95,13 +99,14 @@ def _solve_marrow(shoot: "_Shoot", plane: Plane, index: int, contrast: Contrast,
     gain = 1.0
     for _ in range(10):
         gain *= wanted / ratio(stored(rest + np.float32(gain) * marrow, imaginary), regions, plane)
-    return gain
+    clean = rest - scanner.filtered(noise[0]) + np.float32(gain) * marrow
+    return gain, ratio(expected(clean, shoot.sigma), regions, plane)
 
 
-def _truth(image: Stored, plane: Plane, index: int, regions: TrueRegions) -> Truth:
+def _truth(image: Stored, plane: Plane, index: int, regions: TrueRegions, expected_vbq: float) -> Truth:
     body = dict(zip(regions.bodies, means(image, list(regions.bodies.values()), plane), strict=True))
     csf = dict(zip(CSF_LEVELS, means(image, [regions.csf[level] for level in CSF_LEVELS], plane), strict=True))
-    return Truth(ratio(image, regions, plane), index, regions, body, csf)
+    return Truth(ratio(image, regions, plane), index, regions, body, csf, expected_vbq)
 
 
 @dataclass(frozen=True)

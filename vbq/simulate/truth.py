@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from schemas.measurement import BODY_LEVELS, CSF_LEVELS, Ellipse, Level
 from vbq.simulate.anatomy import Anatomy
+from vbq.simulate.conditions import NONE
 from vbq.simulate.plane import Image, Plane
 from vbq.simulate.spine import Vertebra
 
@@ -16,6 +17,7 @@ NAMED_LEVELS: tuple[Level, ...] = ("T11", "T12", "L1", "L2", "L3", "L4", "L5", "
 STAND_INS: tuple[Level, ...] = ("T12", "L5")
 CSF_SEMI_AXES_MM = ((5.5, 2.1), (5.0, 1.8), (5.5, 1.5), (5.5, 1.3), (4.5, 1.2), (3.5, 1.1), (3.0, 0.9))
 PURE = 0.97
+PURE_ENOUGH = 0.85  # where metal spoils the canal, what is left must still be CSF
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,16 @@ class TrueRegions:
 def true_regions(anatomy: Anatomy, plane: Plane, csf_share: Image) -> TrueRegions:
     """Ovals on `plane`; `csf_share` is the share of CSF in each pixel, blurred as the image is.
 
-    A fractured body has no oval; T12 or L5, whichever is nearer, stands in for it, as the paper's readers did.
+    A fractured body, or one that metal or a lesion spoils, has no oval; T12 or L5, whichever is nearer, stands in for
+    it, as the paper's readers did.
     """
     bodies: dict[Level, Ellipse] = {}
     for level in NAMED_LEVELS:
         ellipse = _body_oval(anatomy.spine.at(level), plane)
         if _inside(ellipse, plane):
             bodies[level] = ellipse
-    fractured = {fracture.level for fracture in anatomy.parameters.fractures}
+    conditions = anatomy.parameters.conditions
+    fractured = {fracture.level for fracture in anatomy.parameters.fractures} | conditions.spoilt
     used = [level for level in BODY_LEVELS if level not in fractured and level in bodies]
     spare = [level for level in STAND_INS if level not in fractured and level in bodies]
     for level in (level for level in BODY_LEVELS if level not in used):
@@ -47,11 +51,11 @@ def true_regions(anatomy: Anatomy, plane: Plane, csf_share: Image) -> TrueRegion
             spare.remove(nearest)
             used.append(nearest)
     ordered = tuple(sorted(used, key=NAMED_LEVELS.index))
-    return TrueRegions(
-        {level: oval for level, oval in bodies.items() if level not in fractured},
-        {level: _csf_oval(anatomy, anatomy.spine.at(level), plane, csf_share) for level in CSF_LEVELS},
-        ordered,
-    )
+    fluid = {level: _csf_oval(anatomy, anatomy.spine.at(level), plane, csf_share) for level in CSF_LEVELS}
+    found = {level: oval for level, oval in fluid.items() if oval is not None}
+    if len(found) < len(fluid) and conditions == NONE:
+        raise ValueError("the image holds no canal behind L1 to L3; use a larger field of view")
+    return TrueRegions({level: oval for level, oval in bodies.items() if level not in fractured}, found, ordered)
 
 
 def _body_oval(body: Vertebra, plane: Plane) -> Ellipse:
@@ -66,8 +70,11 @@ def _body_oval(body: Vertebra, plane: Plane) -> Ellipse:
     )
 
 
-def _csf_oval(anatomy: Anatomy, body: Vertebra, plane: Plane, csf_share: Image) -> Ellipse:
-    """The largest oval of pure CSF behind `body`, along the canal; of equal ones the purest and nearest the middle."""
+def _csf_oval(anatomy: Anatomy, body: Vertebra, plane: Plane, csf_share: Image) -> Ellipse | None:
+    """The largest oval of pure CSF behind `body`, along the canal; of equal ones the purest and nearest the middle.
+
+    None where the image, or metal, leaves no room for one.
+    """
     profile, canal = anatomy.profile, anatomy.canal
     best: tuple[float, Ellipse] | None = None
     wall = body.place(0, body.depth_mm / 2, 0)[2]
@@ -86,9 +93,8 @@ def _csf_oval(anatomy: Anatomy, body: Vertebra, plane: Plane, csf_share: Image) 
                     best = score, ellipse
         if best is not None and best[0] > PURE - 1e-3:
             break
-    if best is None:
-        raise ValueError("the image holds no canal behind L1 to L3; use a larger field of view")
-    return best[1]
+    spoilt = best is None or (anatomy.parameters.conditions != NONE and best[0] < PURE_ENOUGH)
+    return None if spoilt or best is None else best[1]
 
 
 def pixels_inside(ellipse: Ellipse, plane: Plane) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -110,13 +116,13 @@ def _inside(ellipse: Ellipse, plane: Plane) -> bool:
     return all(reach < at < size - 1 - reach for at, size in zip(ellipse.center, plane.shape, strict=True))
 
 
-def ratio(image: NDArray[np.uint16], regions: TrueRegions, plane: Plane) -> float:
+def ratio(image: NDArray[np.uint16] | Image, regions: TrueRegions, plane: Plane) -> float:
     """VBQ on stored pixels: mean of the bodies' means over the mean of the CSF's means."""
     bodies = means(image, [regions.bodies[level] for level in regions.used], plane)
-    csf = means(image, [regions.csf[level] for level in CSF_LEVELS], plane)
+    csf = means(image, list(regions.csf.values()), plane)
     return float(np.mean(bodies) / np.mean(csf))
 
 
-def means(image: NDArray[np.uint16], ellipses: Sequence[Ellipse], plane: Plane) -> list[float]:
+def means(image: NDArray[np.uint16] | Image, ellipses: Sequence[Ellipse], plane: Plane) -> list[float]:
     """The mean stored value in each ellipse."""
     return [float(image[pixels_inside(ellipse, plane)].mean(dtype=np.float64)) for ellipse in ellipses]
