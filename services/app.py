@@ -37,8 +37,10 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside
     handle(app)
+    intake = Intake(settings, gate, outside, metrics)
+    app.shorten(intake.lane())
     for part in (
-        Intake(settings, gate, outside, metrics),
+        intake,
         Hooks(settings, gate, outside, metrics),
         FhirRead(settings, gate, outside.results, software),
         Pages(outside.models, software),

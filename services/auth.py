@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from flask import Request
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
+from werkzeug.wrappers import Request
 
 from gateways.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings

@@ -3,8 +3,9 @@
 from typing import Any
 
 import msgspec
-from flask import request
+from flask import request as current
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.wrappers import Request
 
 from schemas.errors import NotAcceptable
 
@@ -12,12 +13,14 @@ DRAINED_BYTES = 64 * 2**20
 TAKEN = frozenset({"application/fhir+json", "application/json"})
 
 
-def body_of_request() -> bytes:
+def body_of_request(asked: Request | None = None) -> bytes:
     """The raw body, bounded by VBQ_MAX_BODY_BYTES. 415 for what is not plain JSON, 413 for what is too large.
 
     A body without a type may be empty (a rest-hook without payload) or come with a DELETE; what is wrong with it
     otherwise is said when it is parsed.
+    `asked`: the request; default: Flask's current one.
     """
+    request = current if asked is None else asked
     kind = request.mimetype
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     stated = request.method != "DELETE" and (kind or request.content_length)
@@ -28,7 +31,7 @@ def body_of_request() -> bytes:
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        _let_it_finish()
+        _let_it_finish(request)
         raise
     stated_length, most = request.content_length, request.max_content_length
     if stated_length is None and most is not None and len(body) >= most:
@@ -38,7 +41,7 @@ def body_of_request() -> bytes:
     return body
 
 
-def _let_it_finish() -> None:
+def _let_it_finish(request: Request) -> None:
     """Read a body that is too large, up to a bound, and forget it.
 
     A client that is still sending when the connection closes sees a broken pipe instead of our 413.

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from flask import Blueprint, Response, request
+from werkzeug.wrappers import Request
 
 from gateways.settings import Settings
 from schemas.errors import Issue
@@ -13,6 +14,7 @@ from services.answers import dumps, fhir_json
 from services.auth import Caller, Gate
 from services.bodies import body_of_request
 from services.event_replies import bundle_response, message_response, receipt_outcome, receipt_text
+from services.lane import Lane
 from services.metrics import Metrics
 from services.outside import Outside
 
@@ -34,10 +36,29 @@ class Intake:
         events.add_url_rule("/<type_>/<id_>", "resource", self.receive, methods=["POST", "PUT", "DELETE"])
         return events
 
+    def lane(self) -> Lane:
+        """The short way to `take`."""
+        post, put, delete = "POST", "PUT", "DELETE"
+        routes = {
+            0: ("/events", frozenset({post})),
+            1: ("/events/<type_>", frozenset({post, put})),
+            2: ("/events/<type_>/<id_>", frozenset({post, put, delete})),
+        }
+        return Lane(
+            "/events", self.take, routes, count=self._metrics.count, max_body_bytes=self._settings.max_body_bytes
+        )
+
     def receive(self, type_: str | None = None, id_: str | None = None) -> Response:
-        """Accept one body. 202 where something is new, 200 where nothing is; a PUT gets its resource back with 200."""
-        body = body_of_request()
-        caller = self._gate.sender(request, body)
+        """The view for Flask."""
+        return self.take(request, type_, id_)
+
+    def take(self, asked: Request, type_: str | None = None, id_: str | None = None) -> Response:
+        """Accept one body. 202 where something is new, 200 where nothing is; a PUT gets its resource back with 200.
+
+        It runs on services.lane, so it and what it calls look at `asked` and never at flask.request.
+        """
+        body = body_of_request(asked)
+        caller = self._gate.sender(asked, body)
         now = dt.datetime.now(dt.UTC)
         parsed = events_of(
             body,
@@ -46,7 +67,7 @@ class Intake:
             several=self._gate.several,
             path_type=type_,
             path_id=id_,
-            method=request.method,
+            method=asked.method,
             max_depth=self._settings.max_json_depth,
             arrival=now.isoformat(),
         )

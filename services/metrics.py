@@ -64,7 +64,11 @@ class Metrics:
     def watch(self, asked: Request, response: Response, seconds: float) -> None:
         """Count and time one request."""
         rule = asked.url_rule
-        key = (rule.rule if rule else "(none)", asked.method, response.status_code)
+        self.count(rule.rule if rule else "(none)", asked.method, response.status_code, seconds)
+
+    def count(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count and time one answer."""
+        key = (route, method, status)
         found = self._known.get(key)
         if found is None:  # looking a metric up by its labels costs more than counting
             found = self._known[key] = (self.requests.labels(*key), self.seconds.labels(key[0]))

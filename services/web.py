@@ -6,20 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response, request
 
+from services.lane import HEADERS, NO_STORE, Lane
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 BEGAN = "vbq.began"
-
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS = [
-    ("Content-Security-Policy", POLICY),
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-]
-NO_STORE = ("Cache-Control", "no-store")
 
 Watcher = Callable[[Request, Response, float], None]
 
@@ -31,11 +23,19 @@ class Service(Flask):
         """`watch` hears of each request, its answer and the seconds it took."""
         super().__init__("services")
         self._watch = watch
+        self._lanes: dict[str, Lane] = {}
         self.after_request(self._end)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Any:
         environ[BEGAN] = time.perf_counter()
+        lane = self._lanes.get(environ.get("PATH_INFO", "")[1:].partition("/")[0])
+        if lane is not None and (answer := lane.answer(environ, start_response)) is not None:
+            return answer
         return self.wsgi_app(environ, start_response)
+
+    def shorten(self, lane: Lane) -> None:
+        """Answer what lies under the lane's prefix (one part of a path) on the short way."""
+        self._lanes[lane.prefix[1:]] = lane
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Every view is synchronous; Flask would ask each one on each request."""
