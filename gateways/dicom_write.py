@@ -9,9 +9,10 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage, RLELossless
 
+from vbq.simulate.conditions import Conditions
 from vbq.simulate.person import PhantomPerson, frame_uid, instance_uid, series_uid, study_uid
 from vbq.simulate.plane import dot
-from vbq.simulate.sequence import FIELD_STRENGTH_T
+from vbq.simulate.sequence import FIELD_STRENGTH_T, SAGITTAL_T1
 from vbq.simulate.study import PhantomSeries, PhantomStudy
 
 Compression = Literal["none", "rle"]
@@ -52,6 +53,8 @@ def _datasets(study: PhantomStudy, series: PhantomSeries, person: PhantomPerson)
         _series(dataset, series, person, uid)
         _sequence(dataset, series, study)
         _image(dataset, series, index, uid, level)
+        if series is study.series[0]:
+            _as_tagged(dataset, study.parameters.conditions)
         yield dataset
 
 
@@ -76,8 +79,6 @@ def _series(dataset: Dataset, series: PhantomSeries, person: PhantomPerson, uid:
     dataset.Modality = "MR"
     dataset.SeriesInstanceUID = series_uid(uid, sequence.number)
     dataset.SeriesNumber = sequence.number
-    dataset.SeriesDescription = sequence.description
-    dataset.ProtocolName = sequence.description
     dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = _date(person.study_date)
     dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = f"10{15 + 5 * sequence.number}00"
     dataset.BodyPartExamined = "LSPINE"
@@ -94,6 +95,9 @@ def _series(dataset: Dataset, series: PhantomSeries, person: PhantomPerson, uid:
 
 def _sequence(dataset: Dataset, series: PhantomSeries, study: PhantomStudy) -> None:
     sequence, (rows, columns) = series.sequence, series.planes[0].shape
+    if series is study.series[0] and study.parameters.conditions.tags == "lumbar-t1":
+        sequence = SAGITTAL_T1
+    dataset.SeriesDescription = dataset.ProtocolName = sequence.description
     dataset.ScanningSequence = "SE"
     dataset.SequenceVariant = ["SK", "SP", "OSP"]
     saturated = sequence.weighting == "T1" and study.parameters.saturation_band
@@ -103,6 +107,11 @@ def _sequence(dataset: Dataset, series: PhantomSeries, study: PhantomStudy) -> N
     dataset.AngioFlag = "N"
     dataset.RepetitionTime = sequence.repetition_time_ms
     dataset.EchoTime = sequence.echo_time_ms
+    if sequence.inversion_time_ms is not None:
+        dataset.InversionTime = sequence.inversion_time_ms
+        dataset.ScanningSequence = ["SE", "IR"]
+    if sequence.agent is not None:
+        dataset.ContrastBolusAgent = sequence.agent
     dataset.EchoTrainLength = sequence.echo_train_length
     dataset.EchoNumbers = 1
     dataset.FlipAngle = sequence.flip_angle_deg
@@ -143,6 +152,25 @@ def _image(dataset: Dataset, series: PhantomSeries, index: int, uid: str, level:
     dataset.PixelRepresentation = 0
     dataset.WindowCenter, dataset.WindowWidth = round(level / 2), max(round(level), 1)
     dataset.PixelData = np.ascontiguousarray(pixels.astype("<u2")).tobytes()
+
+
+OF_PART = {"lumbar": "LSPINE", "thoracic": "TSPINE", "cervical": "CSPINE", "knee": "KNEE"}
+TIMING = ("RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength", "SequenceName")
+WORDS = ("SeriesDescription", "ProtocolName", "StudyDescription", "BodyPartExamined", "ContrastBolusAgent")
+KINDS = ("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType")
+
+
+def _as_tagged(dataset: Dataset, conditions: Conditions) -> None:
+    """The main series says what it is, or nothing, or that it is lumbar T1 whatever it is."""
+    if conditions.tags == "bare":
+        for keyword in (*TIMING, *WORDS, *KINDS):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+    elif conditions.tags == "honest" and conditions.part != "lumbar":
+        part = OF_PART[conditions.part]
+        dataset.BodyPartExamined = part
+        dataset.StudyDescription = f"MR {part} (SYNTHETIC)"
+        dataset.SeriesDescription = dataset.ProtocolName = f"{dataset.SeriesDescription} {part}"
 
 
 def _date(value: dt.date) -> str:

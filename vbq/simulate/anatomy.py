@@ -4,9 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vbq.simulate.bones import paint_body, paint_disc, paint_haemangioma, paint_modic
+from vbq.simulate.bones import (
+    paint_body,
+    paint_bridge,
+    paint_disc,
+    paint_haemangioma,
+    paint_modic,
+    paint_schmorl,
+)
 from vbq.simulate.canal import CanalContents, build_canal, paint_canal
 from vbq.simulate.canvas import Canvas
+from vbq.simulate.knee import paint_knee
+from vbq.simulate.metal import spoil
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Plane
 from vbq.simulate.posterior import paint_posterior
@@ -14,9 +23,11 @@ from vbq.simulate.profile import Corridor, Profile, build_profile
 from vbq.simulate.spine import Disc, Spine, Vertebra, build_spine
 from vbq.simulate.surroundings import Surroundings, build_surroundings, paint_surroundings
 from vbq.simulate.texture import Textures
-from vbq.simulate.tissue import Contrast
+from vbq.simulate.tissue import Contrast, Tissue
 
 SUBPLANES = 3
+LARGE = 1.5  # of a haemangioma that is asked for
+MODIC_TISSUE = {1: Tissue.EDEMA, 2: Tissue.FATTY_LESION, 3: Tissue.LIGAMENT}
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,9 @@ def build_anatomy(parameters: PhantomParameters) -> Anatomy:
 def paint_slice(anatomy: Anatomy, plane: Plane, thickness_mm: float, contrast: Contrast, textures: Textures) -> Image:
     """The signal of a slice before the coil and the scanner: the mean of planes spread over its thickness."""
     trunk = np.zeros(plane.shape, dtype=np.float32)
+    if anatomy.parameters.conditions.part == "knee":
+        paint_knee(Canvas(plane, contrast, textures, trunk))
+        return trunk
     paint_surroundings(Canvas(plane, contrast, textures, trunk), anatomy.profile, anatomy.trunk)
     total = np.zeros(plane.shape, dtype=np.float32)
     near = anatomy.profile.near_canal(
@@ -63,6 +77,7 @@ def paint_slice(anatomy: Anatomy, plane: Plane, thickness_mm: float, contrast: C
         # the trunk hardly changes within a slice; painting it once saves half the time
         canvas = Canvas(here, contrast, textures, trunk.copy())
         _paint_spine(canvas, anatomy, None if near is None else anatomy.profile.corridor(here, near))
+        spoil(canvas, anatomy.spine, anatomy.parameters.conditions.metal)
         total += canvas.image
     total *= np.float32(1 / SUBPLANES)
     return total
@@ -79,5 +94,21 @@ def _paint_spine(canvas: Canvas, anatomy: Anatomy, around: Corridor | None) -> N
         paint_modic(canvas, anatomy.modic)
     if anatomy.haemangioma is not None:
         paint_haemangioma(canvas, anatomy.haemangioma)
+    _paint_lesions(canvas, anatomy)
     if around is not None:
         paint_canal(canvas, anatomy.profile, anatomy.canal, around)
+
+
+def _paint_lesions(canvas: Canvas, anatomy: Anatomy) -> None:
+    """What was asked for by name."""
+    spine, conditions = anatomy.spine, anatomy.parameters.conditions
+    for disc in spine.discs:
+        if disc.fused:
+            paint_bridge(canvas, disc)
+        for change in conditions.modic:
+            if disc.frame.level == change.disc:
+                paint_modic(canvas, disc, MODIC_TISSUE[change.type])
+    for level in conditions.haemangioma:
+        paint_haemangioma(canvas, spine.at(level), LARGE)
+    for level in conditions.schmorl:
+        paint_schmorl(canvas, spine.at(level))

@@ -76,6 +76,8 @@ def _lost(body: Vertebra, along: Image) -> Image | float:
 def paint_disc(canvas: Canvas, disc: Disc) -> None:
     """Annulus and nucleus; the bodies are painted over them and so shape them."""
     frame = disc.frame
+    if disc.fused:
+        return
     if disc.above.sacral:
         _paint_sacral_line(canvas, frame)
         return
@@ -115,8 +117,18 @@ def _paint_sacral_line(canvas: Canvas, frame: Vertebra) -> None:
     canvas.lay(window, line, Tissue.ANNULUS)
 
 
-def paint_modic(canvas: Canvas, disc: Disc) -> None:
-    """Fatty change on both sides of a disc (Modic 2), in the front half."""
+def paint_bridge(canvas: Canvas, disc: Disc) -> None:
+    """Bone that has grown across a disc: marrow from one body into the next, but for a rim of cortex."""
+    frame = disc.frame
+    window = canvas.plane.around(frame.centre, reach_of(frame, frame.depth_mm, frame.height_mm + 8, 3))
+    if window is not None:
+        x, a, h = frame.local(window.points)
+        bridge = ellipsoid((x, 0.9 * frame.half_width_mm), (a, 0.46 * frame.depth_mm), (h, frame.height_mm + 3.0))
+        canvas.lay(window, bridge, Tissue.SACRAL_MARROW, share=0.85)
+
+
+def paint_modic(canvas: Canvas, disc: Disc, tissue: Tissue = Tissue.FATTY_LESION) -> None:
+    """Change on both sides of a disc, in the front half: by default fat (Modic 2)."""
     for body, sign in ((disc.above, -1.0), (disc.below, 1.0)):
         centre = body.place(0, -0.2 * body.depth_mm, sign * body.height_mm / 2)
         window = canvas.plane.around(centre, (20, 16, 12))
@@ -127,15 +139,33 @@ def paint_modic(canvas: Canvas, disc: Disc) -> None:
             (x, 15.0), (a + np.float32(0.2 * body.depth_mm), 10.0), (h - np.float32(sign * body.height_mm / 2), 6.0)
         )
         inner = body_distance(body, x, a, h) + np.float32(CORTEX_MM)
-        canvas.lay(window, np.maximum(patch * np.float32(0.4), inner), Tissue.FATTY_LESION, share=0.9)
+        canvas.lay(window, np.maximum(patch * np.float32(0.4), inner), tissue, share=0.9)
 
 
-def paint_haemangioma(canvas: Canvas, body: Vertebra) -> None:
-    """A round fatty lesion inside a body."""
+def paint_haemangioma(canvas: Canvas, body: Vertebra, size: float = 1.0) -> None:
+    """A round fatty lesion inside a body, `size` times 7 mm in half width."""
     place = (2.0, -0.12 * body.depth_mm, 0.08 * body.height_mm)
-    window = canvas.plane.around(body.place(*place), (9, 9, 9))
+    window = canvas.plane.around(body.place(*place), (9 * size, 9 * size, 9 * size))
     if window is None:
         return
     x, a, h = body.local(window.points)
-    ball = ellipsoid((x - np.float32(place[0]), 7.0), (a - np.float32(place[1]), 6.5), (h - np.float32(place[2]), 6.0))
+    ball = ellipsoid(
+        (x - np.float32(place[0]), 7.0 * size),
+        (a - np.float32(place[1]), 6.5 * size),
+        (h - np.float32(place[2]), 6.0 * size),
+    )
     canvas.lay(window, ball * np.float32(0.5), Tissue.FATTY_LESION, share=0.85)
+
+
+def paint_schmorl(canvas: Canvas, body: Vertebra) -> None:
+    """Disc that has broken into the upper endplate: a dark pocket with a sclerotic rim, 9 mm deep."""
+    top = body.height_mm / 2 - body.concavity_mm[0]
+    centre = body.place(0, -0.05 * body.depth_mm, top)
+    window = canvas.plane.around(centre, (14, 12, 13))
+    if window is None:
+        return
+    x, a, h = body.local(window.points)
+    back, down = a + np.float32(0.05 * body.depth_mm), h - np.float32(top)
+    pocket = np.maximum(ellipsoid((x, 11.0), (back, 6.5), (down, 9.0)), body_distance(body, x, a, h))
+    canvas.lay(window, pocket - np.float32(1.2), Tissue.CORTEX, share=0.8)
+    canvas.lay(window, pocket, Tissue.NUCLEUS, factor=0.7)

@@ -8,7 +8,7 @@ import numpy as np
 from vbq.simulate.canvas import Canvas, box, ellipsoid
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Vector, Window
-from vbq.simulate.profile import Corridor, Profile
+from vbq.simulate.profile import HIGH_MM, LOW_MM, Corridor, Profile
 from vbq.simulate.spine import Spine
 from vbq.simulate.tissue import Tissue
 
@@ -91,6 +91,8 @@ def _fat_pads(
         if body.sacral:
             continue
         z = body.place(0, body.depth_mm / 2 + parameters.canal_mm, -0.5 * body.height_mm - 1)[2]
+        if not LOW_MM + 1 < z < HIGH_MM - 1:  # a neck's lumbar spine is far out of the image
+            continue
         lumbar = body.level.startswith("L")
         depth = float(Profile.read(profile.canal_depth, np.array([z], dtype=np.float32))[0])
         thickness = float(rng.uniform(4.0, 6.0) if lumbar else rng.uniform(1.8, 3.0))

@@ -1,9 +1,12 @@
 """What lies beside the DICOM files of a phantom: the true regions as a reader's, and the truth."""
 
+import math
 from typing import Any
 
 from schemas.measurement import RegionSet
+from vbq.simulate.conditions import NONE
 from vbq.simulate.person import PhantomPerson, instance_uid, series_uid, study_uid
+from vbq.simulate.spine import build_spine
 from vbq.simulate.study import PhantomStudy
 
 
@@ -23,7 +26,7 @@ def truth_document(study: PhantomStudy, person: PhantomPerson) -> dict[str, Any]
     regions = truth.regions
     return {
         "synthetic": True,
-        "vbq": truth.vbq,
+        "vbq": truth.vbq if math.isfinite(truth.vbq) else None,
         "vbq_expected": truth.expected_vbq,
         "requested_vbq": study.parameters.vbq,
         "patient_id": person.patient_id,
@@ -49,7 +52,24 @@ def truth_document(study: PhantomStudy, person: PhantomPerson) -> dict[str, Any]
             for level, oval in regions.csf.items()
         },
         "parameters": study.parameters.model_dump(mode="json"),
+        **_bodies(study),
     }
+
+
+def _bodies(study: PhantomStudy) -> dict[str, Any]:
+    """Where every body lies, whether a reader would measure it or not; with conditions alone."""
+    parameters = study.parameters
+    if parameters.conditions == NONE or parameters.conditions.part == "knee" or not study.series:
+        return {}
+    plane = study.series[0].planes[study.truth.slice_index]
+    places = {body.level: plane.pixel_of(body.centre) for body in build_spine(parameters).vertebrae}
+    rows, columns = plane.shape
+    seen = {
+        level: [round(row, 1), round(column, 1)]
+        for level, (row, column) in places.items()
+        if 0 <= row < rows and 0 <= column < columns
+    }
+    return {"bodies": seen} if parameters.conditions.plane == "sagittal" else {}
 
 
 def _slice_uid(study: PhantomStudy, person: PhantomPerson) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from schemas.measurement import Level
 from schemas.record import Record
+from vbq.simulate.conditions import NONE, Conditions
 
 FractureShape = Literal["wedge", "biconcave", "crush"]
 
@@ -25,7 +26,7 @@ class PhantomParameters(Record):
 
     seed: int = Field(ge=0)
     vbq: float = Field(ge=0.8, le=12, description="the ratio that the true regions of the mid-sagittal slice hold")
-    slices: int = Field(ge=5, le=64)
+    slices: int = Field(ge=1, le=64)
     rows: int = Field(default=512, ge=128, le=1024)
     columns: int = Field(default=512, ge=128, le=1024)
     pixel_mm: float = Field(ge=0.25, le=2.5)
@@ -50,6 +51,9 @@ class PhantomParameters(Record):
     texture: float = Field(ge=0, le=0.3, description="SD of the marrow's mottling as a share of its signal")
     nerve: float = Field(ge=1, le=3, description="signal of cord and roots relative to CSF on T1")
     distractors: bool = Field(default=True, description="with a sagittal T2 and an axial T2 series")
+    conditions: Conditions = Field(  # left out where there are none: the study's UID is made of this record
+        default=NONE, exclude_if=lambda value: value == NONE, description="lesions, metal, variants, other images"
+    )
 
 
 def draw_parameters(seed: int, vbq: float, **given: Any) -> PhantomParameters:

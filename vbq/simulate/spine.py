@@ -1,7 +1,7 @@
-"""Where the bones are: vertebrae T8 to S4 along a curve, each with its own frame.
+"""Where the bones are: vertebrae from S4 up along a curve, each with its own frame.
 
 In a vertebra's frame `a` points to the back along the endplates, `h` to the head, `x` to the patient's left, all in mm
-from the middle of the body. The origin of the patient's space is the middle of L3.
+from the middle of the body. The origin of the patient's space is the middle of L3 (for a lumbar spine).
 """
 
 import math
@@ -11,15 +11,7 @@ import numpy as np
 
 from vbq.simulate.parameters import Fracture, PhantomParameters
 from vbq.simulate.plane import Image, Numbers, Points, Vector
-
-# From below, at size 1 and lordosis 1. Heights and depths of older women's vertebrae, mm; tilt in degrees: positive
-# where the back of the endplate stands higher than its front.
-LEVELS = ("S4", "S3", "S2", "S1", "L5", "L4", "L3", "L2", "L1", "T12", "T11", "T10", "T9", "T8")
-TILT = (14, 32, 44, 41, 21, 7, -2, -7, -9, -8, -5, -2, 1, 4)
-HEIGHT = (19, 21, 24, 28, 26, 26, 26, 25.5, 24.5, 23.5, 21.5, 20.5, 19.5, 19)
-DEPTH = (12, 16, 22, 30, 34, 34, 33, 32, 31, 30, 29, 28, 27, 26.5)
-HALF_WIDTH = (19, 23, 27, 30, 27, 25, 23.5, 22.5, 21.5, 20.5, 19, 18, 17, 16)
-DISC_BELOW = (1.5, 1.5, 1.5, 2.5, 9.5, 10.5, 10, 9, 8, 6.5, 5.5, 5, 4.5, 4)
+from vbq.simulate.template import TEMPLATES, Template
 
 
 @dataclass(frozen=True)
@@ -37,11 +29,12 @@ class Vertebra:
     waist_mm: float = 1.3
     marrow: float = 1.0
     fracture: Fracture | None = None
+    mobile: bool = False
 
     @property
     def sacral(self) -> bool:
         """Part of the sacrum: no posterior elements of the lumbar kind, no disc of any height below S1."""
-        return self.level.startswith("S")
+        return self.level.startswith("S") and not self.mobile
 
     def local(self, points: Points) -> tuple[Image, Image, Image]:
         """(x, a, h) of points, mm."""
@@ -69,6 +62,7 @@ class Disc:
     frame: Vertebra  # a frame in the middle, its height that of the space
     degeneration: float  # 0 healthy, 1 black
     bulge_mm: float
+    fused: bool = False  # bone has grown across
 
 
 @dataclass(frozen=True)
@@ -86,23 +80,26 @@ class Spine:
 def build_spine(parameters: PhantomParameters) -> Spine:
     """The spine of `parameters`; the same parameters give the same spine."""
     rng = np.random.default_rng([parameters.seed, 2])
-    count = len(LEVELS)
-    lordotic = np.array(TILT) * np.where(np.array(TILT) > -4, parameters.lordosis, 0.5 + 0.5 * parameters.lordosis)
+    template = _varied(TEMPLATES[parameters.conditions.part], parameters)
+    levels, count = template.levels, len(template.levels)
+    tilt = np.array(template.tilt_deg)
+    lordotic = tilt * np.where(tilt > -4, parameters.lordosis, 0.5 + 0.5 * parameters.lordosis)
     tilts = np.radians(lordotic + rng.normal(0, 1.2, count))
-    heights = np.array(HEIGHT) * parameters.size * (1 + rng.normal(0, 0.015, count))
-    depths = np.array(DEPTH) * parameters.size * (1 + rng.normal(0, 0.012, count))
+    heights = np.array(template.height_mm) * parameters.size * (1 + rng.normal(0, 0.015, count))
+    depths = np.array(template.depth_mm) * parameters.size * (1 + rng.normal(0, 0.012, count))
     wear = np.clip(parameters.degeneration + rng.normal(0, 0.18, count), 0, 1)
-    discs = np.array(DISC_BELOW) * parameters.size * (1 - 0.45 * wear) * (1 + rng.normal(0, 0.05, count))
+    discs = np.array(template.disc_below_mm) * parameters.size * (1 - 0.45 * wear) * (1 + rng.normal(0, 0.05, count))
     fractures: dict[str, Fracture] = {fracture.level: fracture for fracture in parameters.fractures}
     for broken in fractures.values():
         if broken.shape == "wedge":  # the bodies above lean forwards over the lost front
-            i = LEVELS.index(broken.level)
+            i = levels.index(broken.level)
             tilts[i + 1 :] += 0.6 * math.atan(broken.loss * heights[i] / depths[i])
     bodies = []
-    for i, level in enumerate(LEVELS):
+    mobile = {"S1"} if parameters.conditions.variant == "lumbarised-s1" else set()
+    for i, level in enumerate(levels):
         fracture = fractures.get(level)
         kept = 1 - fracture.loss if fracture and fracture.shape == "crush" else 1.0
-        sacral = level.startswith("S")
+        sacral = level.startswith("S") and level not in mobile
         bodies.append(
             Vertebra(
                 level=level,
@@ -111,19 +108,38 @@ def build_spine(parameters: PhantomParameters) -> Spine:
                 lean_rad=0.0,
                 height_mm=float(heights[i] * kept),
                 depth_mm=float(depths[i]),
-                half_width_mm=HALF_WIDTH[i] * parameters.size,
+                half_width_mm=template.half_width_mm[i] * parameters.size,
                 concavity_mm=(0.3, 0.3) if sacral else (float(rng.uniform(0.8, 1.9)), float(rng.uniform(1.0, 2.2))),
                 waist_mm=0.5 if sacral else float(rng.uniform(0.9, 1.8)),
                 marrow=float(1 + rng.normal(0, 0.035)),
                 fracture=fracture,
+                mobile=level in mobile,
             )
         )
-    placed = _stack(bodies, discs, parameters)
-    return Spine(placed, _discs(placed, wear, rng))
+    placed = _stack(bodies, discs, template.origin, parameters)
+    return Spine(placed, _discs(placed, wear, rng, fused=parameters.conditions.variant == "merged-sacrum"))
 
 
-def _stack(bodies: list[Vertebra], discs: Numbers, parameters: PhantomParameters) -> tuple[Vertebra, ...]:
-    """Put the bodies one above the other from S4, the posterior walls in line, then move L3 to the origin."""
+def _varied(template: Template, parameters: PhantomParameters) -> Template:
+    """The template with the lumbosacral junction of the variant that is asked for.
+
+    Sacralised L5: a remnant of a disc below, tilted with the sacrum. Lumbarised S1: square, upright, a disc below.
+    Merged: next to nothing between L5 and S1, and bone across (paint_disc).
+    """
+    tilt, depth, discs = list(template.tilt_deg), list(template.depth_mm), list(template.disc_below_mm)
+    s2, s1, l5 = (template.levels.index(level) for level in ("S2", "S1", "L5"))
+    variant = parameters.conditions.variant
+    if variant == "sacralised-l5":
+        tilt[l5], depth[l5], discs[l5] = 32.0, 31.0, 3.5
+    elif variant == "lumbarised-s1":
+        tilt[s1], tilt[l5], depth[s1], depth[s2], discs[s1] = 27.0, 16.0, 33.0, 28.0, 9.0
+    elif variant == "merged-sacrum":
+        tilt[l5], discs[l5] = 28.0, 0.8
+    return replace(template, tilt_deg=tuple(tilt), depth_mm=tuple(depth), disc_below_mm=tuple(discs))
+
+
+def _stack(bodies: list[Vertebra], discs: Numbers, origin: str, parameters: PhantomParameters) -> tuple[Vertebra, ...]:
+    """Put the bodies one above the other from S4, the posterior walls in line, then move `origin` to the origin."""
     rear = np.zeros(2)  # (y, z) of the upper posterior corner of the body below
     centres = []
     for i, body in enumerate(bodies):
@@ -132,11 +148,11 @@ def _stack(bodies: list[Vertebra], discs: Numbers, parameters: PhantomParameters
         between = 0.5 * (body.tilt_rad + bodies[max(i - 1, 0)].tilt_rad)
         gap = np.array([-math.sin(between), math.cos(between)]) * discs[i]
         corner = rear + gap
-        if body.level == "L4":
+        if body.level == parameters.conditions.listhesis_level:
             corner = corner - towards_back * parameters.listhesis_mm
         centres.append(corner + up * body.height_mm / 2 - towards_back * body.depth_mm / 2)
         rear = corner + up * body.height_mm
-    middle = centres[LEVELS.index("L3")]
+    middle = centres[[body.level for body in bodies].index(origin)]
     placed = []
     for body, centre in zip(bodies, centres, strict=True):
         y, z = (float(value) for value in centre - middle)
@@ -153,7 +169,7 @@ def _lean(z: float, parameters: PhantomParameters) -> float:
     return -math.atan(-parameters.scoliosis_mm / 55 * math.sin((z - 30) / 55))
 
 
-def _discs(bodies: tuple[Vertebra, ...], wear: Numbers, rng: np.random.Generator) -> tuple[Disc, ...]:
+def _discs(bodies: tuple[Vertebra, ...], wear: Numbers, rng: np.random.Generator, *, fused: bool) -> tuple[Disc, ...]:
     spaces = []
     for i in range(1, len(bodies)):
         below, above = bodies[i - 1], bodies[i]
@@ -169,5 +185,6 @@ def _discs(bodies: tuple[Vertebra, ...], wear: Numbers, rng: np.random.Generator
             depth_mm=min(above.depth_mm, below.depth_mm) if above.sacral else (above.depth_mm + below.depth_mm) / 2,
             half_width_mm=(above.half_width_mm + below.half_width_mm) / 2,
         )
-        spaces.append(Disc(above, below, frame, float(wear[i]), float(rng.uniform(0, 1.0) + 2.2 * wear[i] ** 2)))
+        bulge = float(rng.uniform(0, 1.0) + 2.2 * wear[i] ** 2)
+        spaces.append(Disc(above, below, frame, float(wear[i]), bulge, fused=fused and above.level == "L5"))
     return tuple(spaces)

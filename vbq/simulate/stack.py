@@ -4,7 +4,7 @@ import math
 
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Plane, Vector, along, cross
-from vbq.simulate.profile import Profile
+from vbq.simulate.profile import HIGH_MM, LOW_MM, Profile
 from vbq.simulate.spine import Spine
 
 AXIAL_SLICES = 26
@@ -19,7 +19,8 @@ def sagittal_stack(parameters: PhantomParameters, shape: tuple[int, int], pixel_
     spacing = parameters.slice_mm + parameters.gap_mm
     planes = []
     for k in range(parameters.slices):
-        centre = along((parameters.off_centre_mm, 0.0, 0.0), normal, (k - (parameters.slices - 1) / 2) * spacing)
+        middle = (parameters.off_centre_mm, 0.0, parameters.conditions.view_up_mm)
+        centre = along(middle, normal, (k - (parameters.slices - 1) / 2) * spacing)
         corner = along(along(centre, right, -pixel_mm * 0.54 * shape[1]), down, -pixel_mm * 0.5 * shape[0])
         planes.append(Plane(corner, right, down, (pixel_mm, pixel_mm), shape))
     return tuple(planes)
@@ -38,7 +39,9 @@ def axial_stack(spine: Spine, profile: Profile, shape: tuple[int, int], pixel_mm
 
 
 def mid_sagittal(spine: Spine, profile: Profile, planes: tuple[Plane, ...]) -> int:
-    """Index of the plane nearest to the canal's midline from L1 to L4."""
+    """Index of the plane nearest to the canal's midline from L1 to L4; of the middle one where they are far away."""
+    if not all(LOW_MM + 1 < spine.at(level).centre[2] < HIGH_MM - 1 for level in ("L1", "L2", "L3", "L4")):
+        return len(planes) // 2
 
     def distance(plane: Plane) -> float:
         total = 0.0

@@ -45,14 +45,18 @@ def build_surroundings(spine: Spine, profile: Profile, parameters: PhantomParame
     fat = parameters.back_fat_mm * (1 - 0.35 / (1 + np.exp((z + 90) / 12)) - 0.35 / (1 + np.exp((40 - z) / 25)))
     flat = lumbar + 0.6 * (wall - lumbar) + parameters.canal_mm + 36 + parameters.back_fat_mm + hip
     skin = np.maximum(flat, wall + arch + 4 + fat)
-    belly = wall.mean() - float(rng.uniform(125, 165)) - 14 * np.cos((z + 40) / 60)
+    depth = float(rng.uniform(125, 165))
+    neck = parameters.conditions.part == "cervical"
+    belly = wall.mean() - (0.45 * depth if neck else depth) - 14 * np.cos((z + 40) / 60)
     return Surroundings(
         skin=_smooth(skin).astype(np.float32),
         belly=belly.astype(np.float32),
         back_fat_mm=parameters.back_fat_mm,
         belly_fat_mm=float(rng.uniform(15, 45)),
         aorta_end_mm=spine.at("L4").centre[2] + float(rng.uniform(-8, 8)),
-        organs=tuple(_organs(spine, profile, rng)),
+        organs=tuple(_organs(spine, profile, rng))
+        if parameters.conditions.part == "lumbar"
+        else _elsewhere(parameters),
     )
 
 
@@ -82,6 +86,18 @@ def _organs(spine: Spine, profile: Profile, rng: np.random.Generator) -> list[Or
     organs.append(Organ((0.0, s2[1] - 52, s4[2] + 4), (24, 26, 20), Tissue.VISCERA, 1.0))
     organs.append(Organ((0.0, s2[1] - 88, s4[2] - 22), (34, 26, 22), Tissue.FLUID, 1.0))
     return organs
+
+
+def _elsewhere(parameters: PhantomParameters) -> tuple[Organ, ...]:
+    """Lungs and heart, or windpipe, tongue and the skull's base."""
+    if parameters.conditions.part == "thoracic":
+        lungs = [Organ((side * 72.0, -35.0, 10.0), (42, 60, 130), Tissue.AIR, 1.0) for side in (-1, 1)]
+        return (*lungs, Organ((10.0, -85.0, -20.0), (45, 40, 50), Tissue.VISCERA, 0.9))
+    return (
+        Organ((0.0, -32.0, -20.0), (9, 8, 70), Tissue.AIR, 1.0),
+        Organ((0.0, -48.0, 45.0), (22, 20, 24), Tissue.VISCERA, 0.9),
+        Organ((0.0, 10.0, 150.0), (75, 85, 62), Tissue.MUSCLE, 1.0),
+    )
 
 
 def paint_surroundings(canvas: Canvas, profile: Profile, trunk: Surroundings) -> None:

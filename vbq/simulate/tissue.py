@@ -91,6 +91,65 @@ def t2_contrast(*, hydration: float) -> Contrast:
     )
 
 
+def stir_contrast(*, hydration: float) -> Contrast:
+    """STIR: fat is nulled, fluid is bright. `hydration` as for T2."""
+    nulled = {
+        Tissue.SUBCUTANEOUS_FAT: 0.04,
+        Tissue.DEEP_FAT: 0.05,
+        Tissue.EPIDURAL_FAT: 0.05,
+        Tissue.MARROW: 0.1,
+        Tissue.SACRAL_MARROW: 0.1,
+        Tissue.EDEMA: 0.6,
+        Tissue.FATTY_LESION: 0.05,
+        Tissue.VEIN: 0.5,
+        Tissue.MUSCLE: 0.2,
+    }
+    return MappingProxyType({**t2_contrast(hydration=hydration), **nulled})
+
+
+ENHANCED_MARROW = 1.2  # fatty marrow of older women enhances little
+
+
+def enhanced(native: Contrast) -> Contrast:
+    """T1 after gadolinium: slow veins and well-supplied tissue brighten, CSF and fat do not."""
+    gain = {
+        Tissue.VEIN: 2.6,
+        Tissue.MARROW: ENHANCED_MARROW,
+        Tissue.SACRAL_MARROW: ENHANCED_MARROW,
+        Tissue.EDEMA: 2.4,
+        Tissue.MUSCLE: 1.25,
+        Tissue.VISCERA: 1.9,
+        Tissue.VESSEL: 6.0,
+        Tissue.FLAVUM: 1.3,
+        Tissue.ANNULUS: 1.1,
+    }
+    return MappingProxyType({tissue: value * gain.get(tissue, 1.0) for tissue, value in native.items()})
+
+
+FAT_SHARE = MappingProxyType(
+    {
+        Tissue.SUBCUTANEOUS_FAT: 1.0,
+        Tissue.DEEP_FAT: 0.95,
+        Tissue.EPIDURAL_FAT: 0.95,
+        Tissue.MARROW: 0.6,
+        Tissue.SACRAL_MARROW: 0.65,
+        Tissue.FATTY_LESION: 0.9,
+        Tissue.VEIN: 0.3,
+    }
+)
+"""Of a tissue's signal; the rest is water, which has no chemical shift."""
+
+
+def fat_of(contrast: Contrast) -> Contrast:
+    """The part of a contrast that comes from fat."""
+    return MappingProxyType({tissue: value * FAT_SHARE.get(tissue, 0.0) for tissue, value in contrast.items()})
+
+
+def water_of(contrast: Contrast) -> Contrast:
+    """The rest."""
+    return MappingProxyType({tissue: value * (1 - FAT_SHARE.get(tissue, 0.0)) for tissue, value in contrast.items()})
+
+
 MARROWS = frozenset({Tissue.MARROW, Tissue.SACRAL_MARROW, Tissue.VEIN})
 
 
