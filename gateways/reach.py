@@ -21,6 +21,7 @@ from typing import Any
 import httpcore
 import httpx
 
+from gateways.deadline import Deadline, TimedBackend
 from gateways.origins import origin_of, refusal
 from schemas.errors import Forbidden, NotConfigured, Unavailable
 
@@ -37,12 +38,14 @@ def open_client(
     headers: Mapping[str, str] | None = None,
     limits: httpx.Limits | None = None,
     resolve: Resolve | None = None,
+    deadline: Deadline | None = None,
 ) -> httpx.Client:
     """An HTTP client that reaches the origins of `allowed` (configured URLs) and nothing else. Close it after use.
 
     A call raises Forbidden where its URL is of another origin (code `origin-not-allowed`) or the name leads to an
     address that is refused (`address-refused`); failures are httpx's own errors. `ca_file` holds the certificates of
-    the authorities that count instead of the machine's. Raises NotConfigured where it cannot be read.
+    the authorities that count instead of the machine's. Raises NotConfigured where it cannot be read. A `deadline`
+    bounds each whole exchange: `timeout` bounds only each wait for a byte.
     """
     transport = _Guarded(
         list(allowed),
@@ -50,6 +53,7 @@ def open_client(
         ca_file=ca_file,
         limits=limits or httpx.Limits(),
         resolve=resolve or _resolve,
+        deadline=deadline,
     )
     return httpx.Client(transport=transport, timeout=timeout, headers=headers, follow_redirects=False, trust_env=False)
 
@@ -70,19 +74,27 @@ class _Guarded(httpx.HTTPTransport):
     """Checks each request's origin, and each connection's address."""
 
     def __init__(
-        self, allowed: list[str], *, private_network: bool, ca_file: Path | None, limits: httpx.Limits, resolve: Resolve
+        self,
+        allowed: list[str],
+        *,
+        private_network: bool,
+        ca_file: Path | None,
+        limits: httpx.Limits,
+        resolve: Resolve,
+        deadline: Deadline | None,
     ) -> None:
         self._allowed = {origin for url in allowed if (origin := origin_of(str(httpx.URL(url)))) is not None}
         secure = any(origin.scheme == "https" for origin in self._allowed)
         context = _tls(ca_file) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # the latter trusts nobody
         super().__init__(verify=context, trust_env=False, limits=limits)
+        checked = _Checked(private_network=private_network, resolve=resolve)
         # httpx offers no way to hand its pool a network backend, and only there can a name be resolved just once.
         self._pool = httpcore.ConnectionPool(
             ssl_context=context,
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
-            network_backend=_Checked(private_network=private_network, resolve=resolve),
+            network_backend=checked if deadline is None else TimedBackend(checked, deadline),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -14,6 +14,7 @@
     |   +-- BrokerUnavailable    Redis or another broker
     |   +-- PacsUnavailable      the image archive
     |   +-- EhrUnavailable       the EHR's FHIR server
+    |       +-- CircuitOpen      it failed lately and is left alone for a while; waiting costs no attempt
     +-- Superseded               the work was overtaken: a lease ran out or inputs moved; nothing was written
 
 Messages never contain a value that came from a patient's record: paths, codes and counts only.
@@ -130,6 +131,12 @@ class EhrUnavailable(Unavailable):
     """The EHR's FHIR server did not answer."""
 
     code = "ehr-unavailable"
+
+
+class CircuitOpen(EhrUnavailable):
+    """The system failed lately and is left alone for a while. Work that waits for it has not failed."""
+
+    code = "ehr-circuit-open"
 
 
 class Superseded(VbqError):
