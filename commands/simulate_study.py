@@ -9,6 +9,7 @@ import click
 from pydantic import ValidationError
 
 from commands.exits import print_json
+from commands.simulate_conditions import condition_options, split_conditions
 from gateways.dicom_write import Compression, write_study
 from schemas.errors import NotAcceptable
 from schemas.record import problems_of
@@ -23,13 +24,16 @@ SMALLEST_FIELD = 250  # mm; less leaves out T12 or L5
 
 
 def read_fractures(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[Fracture]:
-    """LEVEL[:LOSS[:SHAPE]], e.g. L2, L2:0.4 or L2:0.4:biconcave; wrong usage where a value is no fracture."""
+    """LEVEL[:LOSS[:SHAPE[:acute]]], e.g. L2, L2:0.4 or L2:0.4:crush:acute; wrong usage where it is no fracture."""
     try:
-        parts = [dict(zip(("level", "loss", "shape"), value.split(":"), strict=False)) for value in values]
-        return [Fracture.model_validate(part) for part in parts]
+        parts = [dict(zip(("level", "loss", "shape", "acute"), value.split(":"), strict=False)) for value in values]
+        return [
+            Fracture.model_validate({**part, "acute": {"acute": True}.get(part["acute"])} if "acute" in part else part)
+            for part in parts
+        ]
     except ValidationError as error:
         places = "; ".join(f"{path}: {text}" for path, text in problems_of(error))
-        text = f"not a fracture ({places}); write e.g. L2, L2:0.4 or L2:0.4:biconcave"
+        text = f"not a fracture ({places}); write e.g. L2, L2:0.4 or L2:0.4:biconcave:acute"
         raise click.BadParameter(text, context, parameter) from error
 
 
@@ -39,7 +43,7 @@ def read_fractures(context: click.Context, parameter: click.Parameter, values: t
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes.")
 @click.option("--no-regions", is_flag=True, help="Write no regions.json.")
 @click.option("--no-distractors", is_flag=True, help="The T1 series alone, no T2 series beside it.")
-@click.option("--slices", type=click.IntRange(5, 64), help="Sagittal slices.  [default: 15 to 19, by the seed]")
+@click.option("--slices", type=click.IntRange(1, 64), help="Sagittal slices.  [default: 15 to 19, by the seed]")
 @click.option("--matrix", type=click.IntRange(128, 1024), default=512, show_default=True, help="Rows and columns.")
 @click.option("--pixel-mm", type=click.FloatRange(0.25, 2.5), help="Pixel spacing.  [default: by matrix and seed]")
 @click.option("--noise", type=click.FloatRange(0, 0.5), help="SD of the noise as a share of the marrow's signal.")
@@ -49,11 +53,12 @@ def read_fractures(context: click.Context, parameter: click.Parameter, values: t
 @click.option("--scoliosis", "scoliosis_mm", type=click.FloatRange(-30, 30), help="Sideways curve, mm.")
 @click.option("--lordosis", type=click.FloatRange(0, 2), help="1 is usual, 0 flat.")
 @click.option("--degeneration", type=click.FloatRange(0, 1), help="Of the discs.")
-@click.option("--listhesis-mm", type=click.FloatRange(0, 12), help="Of L4 on L5.")
+@click.option("--listhesis-mm", type=click.FloatRange(0, 12), help="Of L4 on L5, or see --listhesis-level.")
 @click.option(
-    "--fracture", "fractures", multiple=True, callback=read_fractures, metavar="LEVEL[:LOSS[:SHAPE]]",
-    help="Compression fracture, e.g. L2:0.4:biconcave; repeatable.",
+    "--fracture", "fractures", multiple=True, callback=read_fractures, metavar="LEVEL[:LOSS[:SHAPE[:acute]]]",
+    help="Compression fracture: wedge, biconcave or crush, e.g. L2:0.4:biconcave or L1:0.3:wedge:acute; repeatable.",
 )  # fmt: skip
+@condition_options
 @click.option("--patient-id", help="DICOM PatientID.  [default: SYNTH-<seed>]")
 @click.option("--sex", type=click.Choice(["F", "M", "O"]), default="F", show_default=True, help="DICOM PatientSex.")
 @click.option("--study-date", type=click.DateTime(["%Y-%m-%d"]), help="[default: late 2025, by the seed]")
@@ -80,8 +85,10 @@ def simulate_study(
     regions as a reader's) and OUT/truth.json.
     """
     _refuse_foreign(out)
-    given = {name: value for name, value in knobs.items() if value not in (None, [])}
-    parameters = _parameters(seed, vbq, matrix, given | {"distractors": not no_distractors})
+    conditions, own = split_conditions(knobs)
+    given = {name: value for name, value in own.items() if value not in (None, [])}
+    given |= {"distractors": not no_distractors, "conditions": conditions}
+    parameters = _parameters(seed, vbq, matrix, given)
     person = _person(seed, patient_id, sex, study_date)
     try:
         study = simulate(parameters)
@@ -92,13 +99,14 @@ def simulate_study(
         print_json(truth)
         return
     images = sum(len(series.images) for series in study.series)
-    click.echo(f"{out}: {images} synthetic images in {len(study.series)} series, VBQ {study.truth.vbq:.3f}", err=True)
+    value = f"VBQ {study.truth.vbq:.3f}" if truth["vbq"] is not None else "no VBQ"
+    click.echo(f"{out}: {images} synthetic images in {len(study.series)} series, {value}", err=True)
 
 
 def _parameters(seed: int, vbq: float, matrix: int, given: dict[str, Any]) -> PhantomParameters:
     drawn = draw_parameters(seed, vbq)
     given = {"rows": matrix, "columns": matrix, "pixel_mm": drawn.pixel_mm * 512 / matrix} | given
-    if matrix * given["pixel_mm"] < SMALLEST_FIELD:
+    if matrix * given["pixel_mm"] < SMALLEST_FIELD and given["conditions"].part == "lumbar":
         raise click.UsageError(
             f"the field of view would be {matrix * given['pixel_mm']:.0f} mm; from {SMALLEST_FIELD} mm on the lumbar "
             "spine fits: raise --matrix or --pixel-mm"
@@ -130,7 +138,7 @@ def _write(
     written = set(write_study(study, person, out, compression=compress))
     for stale in before - written:  # an earlier phantom had more slices
         stale.unlink()
-    if regions:
+    if regions and study.truth.regions.used:
         document = regions_document(study, person).model_dump_json(indent=2)
         (out / "regions.json").write_text(document + "\n", encoding="utf-8")
     truth = truth_document(study, person)

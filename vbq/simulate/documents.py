@@ -27,7 +27,7 @@ def truth_document(study: PhantomStudy, person: PhantomPerson) -> dict[str, Any]
     return {
         "synthetic": True,
         "vbq": truth.vbq if math.isfinite(truth.vbq) else None,
-        "vbq_expected": truth.expected_vbq,
+        "vbq_expected": truth.expected_vbq if math.isfinite(truth.expected_vbq) else None,
         "requested_vbq": study.parameters.vbq,
         "patient_id": person.patient_id,
         "study_date": person.study_date.isoformat(),
