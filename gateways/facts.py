@@ -1,7 +1,7 @@
 """Facts: the current version of each resource that was pushed to us, by sender, and who they are about."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -47,12 +47,14 @@ class Put(NamedTuple):
 def replaces(new: StoredResource, old: StoredResource) -> bool:
     """Whether `new` is the later version: by meta.lastUpdated, else by numeric versionId, else by arrival.
 
-    A version that comes late, after its successor, replaces nothing. A deletion states no version, so it counts from
+    A version that comes late, after its successor, replaces nothing. A deletion that states no version counts from
     its arrival; a version older than the deleted one does not bring the resource back.
     """
     if new.event == old.event:
         return True  # a replay: the same again
     if new.deleted:
+        if new.last_updated is not None and old.last_updated is not None and new.last_updated != old.last_updated:
+            return new.last_updated > old.last_updated
         return new.event > old.event
     if new.last_updated is not None and old.last_updated is not None and new.last_updated != old.last_updated:
         return new.last_updated > old.last_updated
@@ -94,15 +96,24 @@ class Facts:
         if kept:
             if new.deleted:  # who it was about and which version it was is still wanted
                 values = {"deleted": True, "event": new.event, "interest": old.interest}
+                if new.last_updated is not None:
+                    values["last_updated"] = new.last_updated
             connection.execute(update(resources).where(key).values(values))
         return Put(old, kept=kept)
 
     def of_patient(self, connection: Connection, patient: str) -> list[StoredResource]:
         """What is known of `patient`, deleted resources among it. Where two senders push the same resource of the
-        same server, the copy that came last counts.
+        same server, the later version counts; of equals, the copy that came last.
         """
         rows = connection.execute(select(resources).where(resources.c.patient == patient).order_by(resources.c.event))
-        return list({row.reference: row for row in map(_stored, rows)}.values())
+        return _latest_copies(map(_stored, rows))
+
+    def person(self, connection: Connection, patient: str) -> StoredResource | None:
+        """The Patient resource of `patient` (a patient key) as it counts, which may be deleted; None: it never came."""
+        mine = and_(resources.c.patient == patient, resources.c.resource_type == "Patient")
+        rows = connection.execute(select(resources).where(mine).order_by(resources.c.event))
+        copies = _latest_copies(row for row in map(_stored, rows) if f"/{patient}".endswith(f"/{row.reference}"))
+        return copies[0] if copies else None
 
     def of_interest(self, connection: Connection, patient: str) -> bool:
         """Whether there is anything to assess: a study that could be a lumbar MR, or a spine T-score."""
@@ -134,6 +145,16 @@ class Facts:
             resources.c.deleted.is_(False),
         )
         return [_stored(row) for row in connection.execute(select(resources).where(wanted))]
+
+
+def _latest_copies(rows: Iterable[StoredResource]) -> list[StoredResource]:
+    """One row for each Type/id of `rows`, which come in the order of their arrival."""
+    found: dict[str, StoredResource] = {}
+    for row in rows:
+        known = found.get(row.reference)
+        if known is None or replaces(row, known):
+            found[row.reference] = row
+    return list(found.values())
 
 
 def _values(row: StoredResource) -> dict[str, Any]:

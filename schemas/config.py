@@ -208,6 +208,15 @@ class Cds(Record):
 class Review(Record):
     """The page behind a card (docs/cds-hooks.md)."""
 
+class PatientIdentity(Record):
+    """Which records are of one person (docs/patients.md). Links of a merge count within a FHIR base in any case."""
+
+    systems: list[str] = Field(
+        default_factory=list,
+        description="identifier systems that name one person at every sender, e.g. a national number",
+    )
+
+
     keep_pictures: bool = Field(default=True, description="keep the measured slice of each study, for the page")
     session_minutes: int = Field(default=15, ge=1, le=240, description="how long a page opened from the EHR stays open")
 
@@ -227,3 +236,4 @@ class Config(Record):
         default_factory=list, description="keys whose signed models count, beside the shipped model's own"
     )
     monitoring: MonitoringPolicy = MonitoringPolicy()
+    patient_identity: PatientIdentity = PatientIdentity()

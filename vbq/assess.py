@@ -86,11 +86,15 @@ def assess(
 
 
 def withdraw(current: Assessment, *, code: str, text: str, as_of: dt.datetime, software: str) -> Assessment:
-    """What replaces `current` once its study or patient is deleted or entered in error: no number, and the reason."""
+    """What replaces `current` once what it rested on is taken back: no number, and the reason.
+
+    Its id follows from patient, study and reason, not from what was said before: withdrawn twice is withdrawn once.
+    """
     reason = Reason(code=code, text=text)
-    key = _hash({"withdrawn": current.key, "reason": code})
+    key = _hash({"withdrawn": current.patient, "study": current.study, "reason": code, "text": text})
+    own_id = assessment_id(current.patient, key)
     return current.but(
-        id=assessment_id(current.patient, key),
+        id=own_id,
         key=key,
         state="withdrawn",
         reasons=[reason],
@@ -101,7 +105,7 @@ def withdraw(current: Assessment, *, code: str, text: str, as_of: dt.datetime, s
         risk=None,
         software=software,
         created=as_of,
-        supersedes=current.id,
+        supersedes=current.id if current.id != own_id else current.supersedes,
     )
 
 

@@ -4,26 +4,32 @@ import datetime as dt
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 from gateways.facts import StoredResource
 from gateways.jobs import Job
 from gateways.shadows import ShadowScore, beside
 from schemas.assessment import Assessment
+from schemas.clinical import ObservedQuantity, PatientFacts, Person, StatedCondition
 from schemas.errors import ModelRefused
 from schemas.fhir.facts import patient_facts
 from schemas.fhir.full import checked
+from schemas.fhir.patient_ties import Identity
 from schemas.fhir.reference import base_of, qualified
 from schemas.fhir.results import resources_of
-from schemas.measurement import Measurement
+from schemas.measurement import Measurement, Reason
 from vbq.assess import assess, withdraw
+from vbq.clinical.persons import Standing
+from vbq.imaging.identity import contradiction
 from vbq.risk.signature import LoadedModel
+from workers import persons
 from workers.bench import Bench
 from workers.evidence import evidence_archives
 
 log = logging.getLogger(__name__)
 STATED = ("Patient", "Observation", "Condition")
+Stated = TypeVar("Stated", ObservedQuantity, StatedCondition)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,13 @@ class Known:
     measurements: Mapping[str, Measurement]
     current: Assessment | None
     measuring: bool
+    patient: str
+    standing: Standing
+    person: Identity | None
+    contradicted: Mapping[str, Reason] = field(default_factory=dict)
+    """Studies whose headers are of somebody else than the Patient now says, by subject."""
+    was_measured: bool = False
+    """A study that was taken back had been measured."""
 
 
 def assess_patient(bench: Bench, job: Job) -> None:
@@ -91,19 +104,30 @@ def shadow_score(bench: Bench, patient: str, known: Known, found: Assessment) ->
 
 
 def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
-    """The assessment that should count now; None where there is nothing to say (yet)."""
+    """The assessment that should count now; None where there is nothing to say (yet).
+
+    It follows from what is known now, not from the way there: events in any order end in the same.
+    """
     now = bench.now()
     current = known.current
-    if current is not None and (gone := withdrawal(known)) is not None:
-        code, text = gone
-        return withdraw(current, code=code, text=text, as_of=now, software=bench.software)
-    if patient_deleted(known) or (current is not None and current.state == "withdrawn" and not known.studies):
-        return None  # what was taken back stays so until it comes back
-    if not any(row.interest in ("study", "t-score") and not row.deleted for row in known.rows):
+    if (gone := taken_back(known)) is not None:
+        return _withdrawn(bench, current, gone) if current is not None else None
+    if not alive(known):
         return None
     if known.measuring and not known.measurements:
         return None  # the first measurement is on its way; the card says so meanwhile
-    return opinion(bench, patient, known, bench.models.active(), now)
+    try:
+        model = bench.models.active()
+        return opinion(bench, patient, known, model, now)
+    except ModelRefused:
+        if current is None or current.model.digest not in bench.models.state().revoked:
+            raise
+        text = f"The model {current.model.id} {current.model.version} was revoked after it had spoken."
+        return _withdrawn(bench, current, Reason(code="model-revoked", text=text))
+
+
+def _withdrawn(bench: Bench, current: Assessment, reason: Reason) -> Assessment:
+    return withdraw(current, code=reason.code, text=reason.text, as_of=bench.now(), software=bench.software)
 
 
 def opinion(bench: Bench, patient: str, known: Known, model: LoadedModel, now: dt.datetime) -> Assessment:
@@ -111,8 +135,8 @@ def opinion(bench: Bench, patient: str, known: Known, model: LoadedModel, now: d
     study = chosen_study(known)
     return assess(
         patient=patient,
-        study=qualified(study.reference, base_of(patient)) if study is not None else None,
-        facts=patient_facts(_stated(known.rows)),
+        study=_absolute(study, patient) if study is not None else None,
+        facts=facts_of(known),
         measurement=known.measurements.get(study.subject) if study is not None else None,
         model=model.artefact,
         digest=model.digest,
@@ -123,27 +147,50 @@ def opinion(bench: Bench, patient: str, known: Known, model: LoadedModel, now: d
     )
 
 
-def withdrawal(known: Known) -> tuple[str, str] | None:
-    """Why the current assessment no longer stands, if so: its patient or its only study was taken back. Pure."""
-    current = known.current
-    if current is None or current.state == "withdrawn":
-        return None
+def taken_back(known: Known) -> Reason | None:
+    """Why nothing can be said of this record any more, if so. Pure."""
+    standing = known.standing
+    if standing.replaced_by is not None:
+        text = f"This record was replaced by {standing.replaced_by}; what is known of the patient counts there."
+        return Reason(code="record-replaced", text=text)
+    if standing.unclear:
+        text = "This record was replaced, and its links name more than one record in its place; nothing of it is used."
+        return Reason(code="record-replaced-unclear", text=text)
     if patient_deleted(known):
-        return "patient-deleted", "The patient's record was deleted at its source."
-    if current.study is not None and not known.studies:
-        return "study-withdrawn", "The imaging study was deleted, cancelled or entered in error."
+        return Reason(code="patient-deleted", text="The patient's record was deleted at its source.")
+    if known.person is not None and not known.person.active:
+        return Reason(code="record-inactive", text="The patient's record is marked as not in use (active is false).")
+    if known.studies and not _trusted(known):
+        return known.contradicted[known.studies[0].subject]
+    if not known.studies and (known.was_measured or (known.current is not None and known.current.study is not None)):
+        text = "The imaging study was deleted, cancelled, entered in error or found to be of somebody else."
+        return Reason(code="study-withdrawn", text=text)
+    if not alive(known):
+        text = "Everything that it rested on was deleted, entered in error or found to be about somebody else."
+        return Reason(code="inputs-withdrawn", text=text)
     return None
+
+
+def alive(known: Known) -> bool:
+    """Whether there is anything to assess: a study or a spine T-score that is not deleted. Pure."""
+    return any(row.interest in ("study", "t-score") and not row.deleted for row in known.rows)
 
 
 def patient_deleted(known: Known) -> bool:
     """Whether the sender deleted the Patient. Pure."""
-    return any(row.resource_type == "Patient" and row.deleted for row in known.rows)
+    return any(row.resource_type == "Patient" and row.deleted and row.patient == known.patient for row in known.rows)
+
+
+def _trusted(known: Known) -> list[StoredResource]:
+    """The studies whose headers do not contradict the Patient."""
+    return [row for row in known.studies if row.subject not in known.contradicted]
 
 
 def chosen_study(known: Known) -> StoredResource | None:
     """The study that the assessment speaks of: the latest that was measured, else the latest. Pure."""
-    measured = [row for row in known.studies if _status(known, row) == "measured"]
-    return max(measured or known.studies, key=lambda row: _when(known, row), default=None)
+    trusted = _trusted(known)
+    measured = [row for row in trusted if _status(known, row) == "measured"]
+    return max(measured or trusted, key=lambda row: _when(known, row), default=None)
 
 
 def _status(known: Known, study: StoredResource) -> str | None:
@@ -159,17 +206,67 @@ def _when(known: Known, study: StoredResource) -> tuple[str, int]:
     return taken, study.event
 
 
-def _stated(rows: Sequence[StoredResource]) -> list[dict[str, Any]]:
-    return [json.loads(row.body) for row in rows if row.resource_type in STATED and not row.deleted]
+def facts_of(known: Known) -> PatientFacts:
+    """The facts of all records of the person; demographics are those of the record that is assessed. Pure."""
+    observations: list[ObservedQuantity] = []
+    conditions: list[StatedCondition] = []
+    person: Person | None = None
+    for row in known.rows:
+        if row.resource_type not in STATED or not row.body:
+            continue
+        own = row.patient == known.patient
+        if row.resource_type == "Patient" and (row.deleted or not own):
+            continue
+        found = patient_facts([json.loads(row.body)])
+        person = found.person or person
+        where = None if own else base_of(row.patient or "")
+        if row.deleted:  # said, so that the assessment tells what it no longer rests on
+            observations += [one.but(status="deleted") for one in _placed(found.observations, where)]
+            continue
+        observations += _placed(found.observations, where)
+        conditions += _placed(found.conditions, where)
+    return PatientFacts(person=person, observations=observations, conditions=conditions)
+
+
+def _placed(rows: Sequence[Stated], base: str | None) -> list[Stated]:
+    """Rows of another server's record, with references that say so."""
+    return [row.but(reference=qualified(row.reference, base)) for row in rows] if base else list(rows)
+
+
+def _absolute(study: StoredResource, patient: str) -> str:
+    """The study's reference, absolute where its patient's key is."""
+    return qualified(study.reference, base_of(study.patient or patient))
 
 
 def _known(bench: Bench, patient: str) -> Known:
     with bench.database.read() as connection:
-        rows = bench.facts.of_patient(connection, patient)
-        measurements = bench.results.measurements(connection, patient)
-        measuring = bench.jobs.open(connection, "measure", patient)
+        circle = bench.patients.circle(connection, patient)
+        standing = circle.standing(patient)
+        rows = [row for key in standing.members for row in bench.facts.of_patient(connection, key)]
+        measurements: dict[str, Measurement] = {}
+        for key in standing.members:
+            measurements |= bench.results.measurements(connection, key)
+        measuring = any(bench.jobs.open(connection, "measure", key) for key in standing.members)
         current = bench.results.latest(connection, patient)
+        headers = bench.patients.identities(connection, standing.members)
     studies = [row for row in rows if row.interest == "study" and not row.deleted]
     subjects = {row.subject for row in studies}
     mine = {subject: found for subject, found in measurements.items() if subject in subjects}
-    return Known(rows, studies, mine, current, measuring)
+    contradicted: dict[str, Reason] = {}
+    for row in studies:
+        person = persons.identity_person(circle, row.patient or patient)
+        if row.subject in headers and person is not None:
+            wrong = contradiction(headers[row.subject], person)
+            contradicted |= {row.subject: wrong} if wrong is not None else {}
+    return Known(
+        rows,
+        studies,
+        mine,
+        current,
+        measuring,
+        patient=patient,
+        standing=standing,
+        person=circle.identity(patient),
+        contradicted=contradicted,
+        was_measured=any(subject not in subjects for subject in measurements),
+    )

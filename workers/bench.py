@@ -12,6 +12,7 @@ from gateways.inbox import Inbox
 from gateways.jobs import Jobs
 from gateways.models import Models
 from gateways.results import Results
+from gateways.patients import Patients
 from gateways.settings import Settings
 from gateways.shadows import Shadows
 from schemas.config import Config
@@ -32,6 +33,7 @@ class Bench:
     jobs: Jobs
     facts: Facts
     results: Results
+    patients: Patients
     models: Models
     shadows: Shadows
     sender: Sender
@@ -42,6 +44,7 @@ class Bench:
         """Raises NotConfigured where the configuration is wrong. Opens no connection yet."""
         database = Database(settings.database)
         return cls(
+        config = settings.structured()
             settings=settings,
             config=settings.structured(),
             database=database,
@@ -49,6 +52,7 @@ class Bench:
             jobs=Jobs(database),
             facts=Facts(database),
             results=Results(database),
+            patients=Patients(database, systems=config.patient_identity.systems),
             models=Models(settings, database),
             shadows=Shadows(database),
             sender=Sender(settings),

@@ -13,6 +13,7 @@ from schemas.errors import Rejected, StoreUnavailable, Superseded
 from schemas.fhir import narrow
 from schemas.fhir.full import validate
 from schemas.fhir.parse import parse_json
+from workers import persons
 from workers.bench import Bench
 from workers.relevance import StudyVerdict, endpoint_ids, has_spine_t_score, study_verdict
 
@@ -60,7 +61,9 @@ def read(row: ClaimedEvent, bench: Bench) -> Read:
         text = "its worker died every time it was read; `vbq events show` has the body"
         return Read(row, None, Rejected(text, code="attempts-exhausted"))
     if event.interaction == "delete":
-        return Read(row, StoredResource(**common, last_updated=None, deleted=True, interest=None, body=b""))
+        # A history says when it was deleted (schemas/fhir/bundle_events.py); a plain DELETE does not.
+        stated = instant(event.version.removeprefix("gone-")) if event.version.startswith("gone-") else None
+        return Read(row, StoredResource(**common, last_updated=stated, deleted=True, interest=None, body=b""))
     try:
         resource = parse_json(event.body, bench.settings.max_json_depth)
         validate(resource)
@@ -98,6 +101,7 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
     with bench.database.write() as connection:
         bench.database.hold(connection, [one.row.event.patient or one.row.event.source for one in reads])
         for one in reads:
+    concerned: set[str] = set()
             claim = one.row.claim
             if one.stored is None:
                 reason = one.refused or Rejected("nothing could be read")
@@ -111,16 +115,17 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
             wakes += _follow(bench, connection, one, one.stored, put.old)
             passed_over = one.study if one.study is not None and not one.study.measure else None
             code, text = (passed_over.code, passed_over.text) if passed_over else (None, None)
+            concerned |= _concerned(bench, connection, one.stored, put.old)
             bench.inbox.finish(connection, claim, code=code, text=text)
     return wakes
 
 
+        persons.ask(bench, connection, concerned)
 def _follow(
     bench: Bench, connection: Transaction, one: Read, new: StoredResource, old: StoredResource | None
 ) -> list[int]:
     """Ask for the work that `new`, which replaced `old`, makes necessary."""
     wakes: list[int] = []
-    patients = {row.patient for row in (new, old) if row is not None and row.patient is not None}
     match new.resource_type:
         case "ImagingStudy" if one.study is not None and one.study.measure and new.patient is not None:
             known = bench.jobs.ended_well(connection, "measure", new.subject)
@@ -128,8 +133,7 @@ def _follow(
                 wakes.append(bench.jobs.bump(connection, "measure", new.subject, new.patient))
         case "Patient" if new.patient is not None and not new.deleted:
             # A study that waited for its patient, or was refused as somebody else's, gets another look.
-            waiting = bench.jobs.unfinished(connection, "measure", new.patient)
-            wakes += [bench.jobs.bump(connection, "measure", subject, new.patient) for subject in waiting]
+            wakes += persons.look_again(bench, connection, new.patient)
         case "Endpoint" if not new.deleted:
             wakes += _studies_at(bench, connection, new)
         case _:
@@ -140,6 +144,16 @@ def _follow(
                 connection,
                 "assess",
                 patient,
+def _concerned(bench: Bench, connection: Transaction, new: StoredResource, old: StoredResource | None) -> set[str]:
+    """Whom `new`, which replaced `old`, says something of: also whom it was about before, or is tied to since."""
+    patients = {row.patient for row in (new, old) if row is not None and row.patient is not None}
+    if new.resource_type != "Patient" or new.patient is None:
+        return patients
+    patients.update(persons.held_circle(bench, connection, new.patient).keys)
+    bench.patients.retie(connection, new.patient, base=persons.base_of_sender(bench.config, new.source))
+    return patients | set(persons.held_circle(bench, connection, new.patient).keys)
+
+
                 patient,
                 quiet_seconds=bench.settings.debounce_seconds,
                 longest_seconds=bench.settings.debounce_max_seconds,

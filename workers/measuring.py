@@ -14,11 +14,11 @@ from gateways.pictures import KeptPicture, Pictures
 from gateways.rois import regions_beside
 from schemas.config import Config
 from schemas.errors import NotMeasurable, Rejected, Unavailable
-from schemas.fhir.reference import read_reference
 from schemas.measurement import Measurement, Reason
-from vbq.imaging.identity import check_identity
+from vbq.imaging.identity import StudyIdentity, check_identity
 from vbq.imaging.measure import ALGORITHM, measure
 from vbq.imaging.plain_picture import plain_png
+from workers import persons
 from workers.bench import Bench
 from workers.relevance import endpoint_ids
 from workers.scratch import scratch
@@ -42,13 +42,14 @@ def measure_study(bench: Bench, job: Job) -> None:
     resource = json.loads(study.body)
     refused: Rejected | None = None
     picture: KeptPicture | None = None
+    identity: StudyIdentity | None = None
     try:
-        found, picture = measured(bench, resource, endpoints, patient)
+        found, picture, identity = measured(bench, resource, endpoints, patient)
     except Rejected as error:
         refused = None if isinstance(error, NotMeasurable) else error
         reasons = error.reasons if isinstance(error, NotMeasurable) else [(error.reason_code, error.detail)]
         found = _without_number(resource, [Reason(code=code, text=text) for code, text in reasons])
-    _write(bench, job, found, picture, refused)
+    _write(bench, job, found, refused, picture=picture, identity=identity)
 
 
 def measured(
@@ -66,7 +67,8 @@ def measured(
         drawn = regions_beside(place)
         rois, source = drawn if drawn is not None else (None, None)
         found = measure(files.study, files.load_pixels, rois, regions_source=source, flags=flags, network=bench.network)
-        return found, _picture(found, files) if bench.config.review.keep_pictures else None
+        picture = _picture(found, files) if bench.config.review.keep_pictures else None
+        return found, picture, files.identity
 
 
 def _picture(found: Measurement, files: StudyFiles) -> KeptPicture | None:
@@ -97,32 +99,38 @@ def _facts(bench: Bench, job: Job) -> tuple[StoredResource | None, list[dict[str
         study = bench.facts.one(connection, source, resource_type, resource_id)
         if study is None or study.interest != "study" or study.patient is None:
             return None, [], None
-        literal = read_reference(study.patient)
-        known = bench.facts.of_patient(connection, study.patient)
-        wanted = [row for row in known if row.resource_type == "Patient" and not row.deleted]
-        assert literal is not None, "a patient key is a literal reference"
-        person = next((row for row in wanted if row.resource_id == literal.resource_id), None)
+        person = persons.identity_person(bench.patients.circle(connection, study.patient), study.patient)
         endpoints = bench.facts.endpoints(connection, source, endpoint_ids(json.loads(study.body)))
     bodies = [json.loads(row.body) for row in endpoints]
-    return study, bodies, json.loads(person.body) if person is not None else None
+    return study, bodies, dict(person) if person is not None else None
 
 
-def _write(bench: Bench, job: Job, found: Measurement, picture: KeptPicture | None, refused: Rejected | None) -> None:
+def _write(
+    bench: Bench,
+    job: Job,
+    found: Measurement,
+    refused: Rejected | None,
+    *,
+    picture: KeptPicture | None,
+    identity: StudyIdentity | None,
+) -> None:
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
         bench.results.store_measurement(connection, job.subject, job.run, job.patient, found)
         if picture is not None and found.slice is not None:
             Pictures(bench.database).store(connection, job.patient, found.slice.sop_instance_uid, picture)
+        if identity is not None:
+            bench.patients.keep_identity(connection, job.subject, job.patient, job.run, identity.as_document())
         # Where more about the patient waits to be read, one assessment with all of it is better than two.
         quiet = bench.settings.debounce_seconds if bench.inbox.waiting(connection, job.patient) else 0.0
-        assess = bench.jobs.bump(connection, "assess", job.patient, job.patient, quiet_seconds=quiet)
+        wakes = persons.ask(bench, connection, [job.patient], quiet_seconds=quiet)
         if refused is not None:
             bench.jobs.bury(connection, job, code=refused.reason_code, text=refused.detail)
         else:
             bench.jobs.finish(connection, job)
     if refused is not None:
         log.warning("study refused", extra={"job": job.claim.id, "code": refused.reason_code})
-    if not quiet:
+    for assess in () if quiet else wakes:
         bench.wake("assess", assess)
 
 

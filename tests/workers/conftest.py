@@ -15,6 +15,7 @@ from gateways.facts import Facts
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
 from gateways.models import Models
+from gateways.patients import Patients
 from gateways.results import Results
 from gateways.settings import Settings
 from gateways.shadows import Shadows
@@ -101,6 +102,7 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callabl
         own: dict[str, Any] = {"database": database, "sender": NoBroker()}
         own |= {"inbox": Inbox(database), "jobs": Jobs(database)}
         own |= {"facts": Facts(database), "results": Results(database), "models": Models(bench.settings, database)}
+        own |= {"patients": Patients(database, systems=bench.config.patient_identity.systems)}
         own |= {"shadows": Shadows(database)}
         return Hands(dataclasses.replace(bench, **own))
 

@@ -26,6 +26,7 @@ IgnoredCode = Literal[
     "registered",
     "cancelled",
     "entered-in-error",
+    "deleted",
     "unknown",
     "status-unknown",
     "refuted",

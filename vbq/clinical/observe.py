@@ -59,6 +59,7 @@ _STATUS: Final[dict[str, tuple[IgnoredCode, str]]] = {
     "cancelled": ("cancelled", "the observation is cancelled"),
     "entered-in-error": ("entered-in-error", "the observation is entered in error"),
     "unknown": ("unknown", "the observation is of unknown status"),
+    "deleted": ("deleted", "the observation was deleted at its source"),  # not FHIR's: a DELETE was seen
 }
 _STRANGE_STATUS: Final[tuple[IgnoredCode, str]] = ("status-unknown", "its status is none that FHIR knows")
 COUNTING_STATUS: Final = frozenset({"final", "amended", "corrected"})

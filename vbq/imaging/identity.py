@@ -13,13 +13,21 @@ DICOM_SEX = {"F": "female", "M": "male", "O": "other"}
 
 @dataclass(frozen=True, repr=False)
 class StudyIdentity:
-    """What a study's headers say of its patient; None where they do not. Never enters a Measurement or a log."""
+    """What a study's headers say of its patient; None where they do not. Never enters a Measurement or a log.
+
+    It is kept beside the measurement (`as_document`), to be compared again when the Patient changes.
+    """
 
     patient_id: str | None = None
     issuer: str | None = None
     birth_date: dt.date | None = None
     sex: str | None = None
     """As DICOM writes it: F, M or O."""
+
+    def as_document(self) -> dict[str, str | None]:
+        """As JSON; `contradiction` reads it."""
+        born = self.birth_date.isoformat() if self.birth_date else None
+        return {"patient_id": self.patient_id, "issuer": self.issuer, "birth_date": born, "sex": self.sex}
 
 
 def check_identity(identity: StudyIdentity, patient: Mapping[str, Any]) -> list[Reason]:
@@ -52,6 +60,22 @@ def check_identity(identity: StudyIdentity, patient: Mapping[str, Any]) -> list[
     missing = "the study names no PatientID" if not identity.patient_id else "the Patient has no identifier"
     text = f"{missing}, so nothing proves that the images are this patient's"
     return [Reason(code="identity-unverified", text=text)]
+
+
+def contradiction(document: Mapping[str, Any], patient: Mapping[str, Any]) -> Reason | None:
+    """Why a study that was measured as this patient's is not hers any more, now that her record says `patient`."""
+    born = document.get("birth_date")
+    identity = StudyIdentity(
+        patient_id=document.get("patient_id"),
+        issuer=document.get("issuer"),
+        birth_date=dt.date.fromisoformat(born) if born else None,
+        sex=document.get("sex"),
+    )
+    try:
+        check_identity(identity, patient)
+    except IdentityMismatch as error:
+        return Reason(code=error.reason_code, text=error.detail)
+    return None
 
 
 def _identifier_values(patient: Mapping[str, Any]) -> set[str]:
