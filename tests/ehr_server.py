@@ -1,6 +1,7 @@
 """The EHR's FHIR server: a stand-in that answers what it was told, and a real one that we did not write."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -66,15 +67,18 @@ def reply(*statuses: str) -> dict[str, Any]:
 
 
 @contextmanager
-def sekmet(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Client]:
-    """sekmet-fhir under uvicorn on a free loopback port, its files below `place`."""
+def sekmet(place: Path, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Iterator[httpx.Client]:
+    """sekmet-fhir under uvicorn on a free loopback port, its files below `place`; `more` of its settings."""
     from sekmet.config import Settings
     from sekmet.main import create_app
 
     monkeypatch.chdir(place)  # it writes keys beside itself
-    settings = {"base_url": "http://127.0.0.1/fhir", "data_dir": str(place), "simulator": {"enabled": False}}
-    app = create_app(Settings.model_validate(settings))
-    host = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]  # it must know its own address: its links and its tokens' audience say it
+    settings = {"base_url": f"http://127.0.0.1:{port}/fhir", "data_dir": str(place), "simulator": {"enabled": False}}
+    app = create_app(Settings.model_validate({**settings, **more}))
+    host = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     thread = threading.Thread(target=host.run)
     thread.start()
     try:
@@ -82,8 +86,7 @@ def sekmet(place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx.Clien
         while not host.started:
             assert time.monotonic() < until, "the FHIR server did not start"
             time.sleep(0.01)
-        base = f"http://127.0.0.1:{host.servers[0].sockets[0].getsockname()[1]}"
-        with httpx.Client(base_url=base) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
             yield client
     finally:
         host.should_exit = True
