@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
@@ -57,6 +57,13 @@ class Page:
     bodies: list[bytes]
 
 
+class Past(NamedTuple):
+    """An assessment of a patient, and the id of the one that replaced it."""
+
+    assessment: Assessment
+    superseded_by: str | None
+
+
 class Results:
     """The stored results. Safe to share between threads."""
 
@@ -84,6 +91,15 @@ class Results:
         with self._database.read() as connection:
             body = connection.scalar(statement)
         return Assessment.model_validate_json(bytes(body)) if body is not None else None
+
+    def history(self, patient: str, *, most: int = 50) -> list[Past]:
+        """The assessments of `patient`, the one that counts first, then by when they were made, newest first."""
+        newest = (assessments.c.current.desc(), assessments.c.created.desc())
+        columns = (assessments.c.body, assessments.c.superseded_by)
+        statement = select(*columns).where(assessments.c.patient == patient).order_by(*newest).limit(most)
+        with self._database.read() as connection:
+            rows = connection.execute(statement).all()
+        return [Past(Assessment.model_validate_json(bytes(row.body)), row.superseded_by) for row in rows]
 
     def resource(self, resource_type: str, identifier: str) -> bytes | None:
         """The FHIR resource Type/id that we made, as JSON."""

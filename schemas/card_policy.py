@@ -114,8 +114,10 @@ class CardPolicy(Record):
     missing_data: Literal["card", "412"] = Field(
         description="what answers where data that a first answer needs could not be had: a card that names it, or 412"
     )
-    review_link: Literal["none", "absolute", "smart"] = Field(
-        default="none", description="link of a card to /review/{assessment}: none until that page is served"
+    review_link: Literal["auto", "none", "absolute", "smart"] = Field(
+        default="auto",
+        description="link of a card to the review page. auto: a SMART launch for clients that are registered for it "
+        "(cds_clients.smart), none for the others; absolute: the page's own address, which opens in development alone",
     )
     show: dict[Trigger, Show]
     orders: dict[OrderKind, ValueSet]

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from flask import Flask
 
 from gateways.monitoring import Monitoring
+from gateways.review_sessions import ReviewSessions
 from gateways.settings import Settings
 from services.answers import plain_json
 from services.auth import Gate
@@ -14,12 +15,14 @@ from services.fhir_read import FhirRead
 from services.health import Health
 from services.hooks import Hooks
 from services.intake import Intake
+from services.launch import Launch
 from services.metrics import Metrics
 from services.model_metrics import ModelGauges
 from services.openapi import document
 from services.outside import Outside, connect
 from services.pages import Pages
 from services.problems import handle
+from services.review import Review
 from services.web import Service
 
 DISTRIBUTION = "vbq-cds"
@@ -33,6 +36,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     software = f"{DISTRIBUTION} {release}"
     metrics = Metrics(outside.inbox.stats)
     metrics.registry.register(ModelGauges(outside.models, Monitoring(outside.database)))
+    launch = Launch(settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several)
     app = Service(metrics.watch)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside
@@ -44,6 +48,8 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
         Hooks(settings, gate, outside, metrics),
         FhirRead(settings, gate, outside.results, software),
         Pages(outside.models, software),
+        launch,
+        Review(settings, gate, launch, outside, software),
         Health(outside.database, outside.models),
     ):
         app.register_blueprint(part.blueprint())

@@ -6,7 +6,7 @@ are short: the panel of an EHR is an eighth of the screen wide.
 
 import uuid
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from schemas.assessment import Assessment
 from schemas.card_policy import RANK, CardPolicy
@@ -28,6 +28,9 @@ OVERRIDE_REASONS: Final = ("already-managed", "not-relevant-now", "doubtful", "p
 _UNSAID: Final = ("sex", "age_years", "menopause")
 
 
+ReviewLink = Literal["none", "absolute", "smart"]
+
+
 @dataclass(frozen=True)
 class Extras:
     """What this call adds to what is stored."""
@@ -38,6 +41,8 @@ class Extras:
     """Prefetch keys that could neither be read nor fetched."""
     treatment: bool | None = None
     """Whether the medication list has a treatment of osteoporosis; None: it was not read."""
+    review: ReviewLink = "none"
+    """The link to the review page that the caller's EHR can open."""
 
 
 NOTHING_MORE: Final = Extras()
@@ -81,7 +86,7 @@ def cards_for(
             suggestions=suggestions,
             selection_behavior="any" if suggestions else None,
             override_reasons=_override_reasons(locale),
-            links=_links(assessment, base_url, policy, locale, stored=not extras.first_answer),
+            links=_links(assessment, base_url, policy, locale, extras),
         )
     ]
 
@@ -116,13 +121,16 @@ def _override_reasons(locale: Locale) -> list[Coding]:
     ]
 
 
-def _links(assessment: Assessment, base_url: str, policy: CardPolicy, locale: Locale, *, stored: bool) -> list[Link]:
+def _links(assessment: Assessment, base_url: str, policy: CardPolicy, locale: Locale, extras: Extras) -> list[Link]:
     model = locale.text("link.model", model=model_text(assessment))
     links = [Link(label=model, url=f"{base_url}/models/{assessment.model.id}")]
-    if stored and policy.review_link != "none":
-        review = f"{base_url}/review/{assessment.id}"
-        links.append(Link(label=locale.text("link.review"), url=review, type=policy.review_link))
-    return links
+    kind = extras.review if policy.review_link == "auto" else policy.review_link
+    label = locale.text("link.review")
+    if extras.first_answer or kind == "none":
+        return links
+    if kind == "smart":
+        return [*links, Link(label=label, url=f"{base_url}/launch", type="smart", app_context=assessment.id)]
+    return [*links, Link(label=label, url=f"{base_url}/review/{assessment.id}")]
 
 
 def _indicator(assessment: Assessment) -> Indicator:

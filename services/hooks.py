@@ -21,7 +21,7 @@ from services.auth import Caller, Gate
 from services.bodies import body_of_request, json_object
 from services.card_answers import NO_CARDS, CardAnswers
 from services.card_ids import card_of, clinician_tag
-from services.cards import OVERRIDE_REASONS, Extras
+from services.cards import OVERRIDE_REASONS, Extras, ReviewLink
 from services.cors import Cors
 from services.discovery import SERVICES, discovery
 from services.first_answers import Call, FirstAnswers, Found
@@ -49,6 +49,7 @@ class Hooks:
         self._policy = card_policy(config.cds.policy_file)
         self._locales = locales_of(self._policy)
         self._languages: dict[str, Language | None] = {row.name: row.language for row in config.cds_clients}
+        self._launches = {row.name for row in config.cds_clients if row.smart is not None}
         self._orders = Orders(self._policy)
         self._answers = CardAnswers(outside.models, settings.base_url, self._policy)
         self._wait = at_once if outside.database.is_sqlite else Patience(threads=READING_THREADS)
@@ -88,9 +89,9 @@ class Hooks:
         if asked.hook != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
         moment = self._orders.moment(service.hook, asked.context.draft_orders, asked.context.selections)
-        return self._answer(asked, moment, self._call_of(asked, caller), self._locale(caller))
+        return self._answer(asked, moment, self._call_of(asked, caller), self._locale(caller), self._review(caller))
 
-    def _answer(self, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Response:
+    def _answer(self, asked: HookRequest, moment: Moment, call: Call, locale: Locale, review: ReviewLink) -> Response:
         until = time.monotonic() + self._budget_seconds
         clinician = clinician_tag(call.patient, asked.context.user_id)
         view = self._wait(lambda: self._results.view(call.patient), until)
@@ -108,7 +109,7 @@ class Hooks:
             locale,
             clinician=clinician,
             hook_instance=asked.hook_instance,
-            extras=Extras(found.first, found.not_had, found.treatment),
+            extras=Extras(found.first, found.not_had, found.treatment, review),
         )
         if made.indicators and self._is_quiet(call.patient, clinician, moment, found, until):
             return self._say(moment, "silenced", NO_CARDS.body)
@@ -160,6 +161,12 @@ class Hooks:
         source = f"cds-{caller.name}"[:64]
         prefetch = asked.prefetch or {}
         return Call(patient, patient_id, source, stated, self._gate.several, prefetch, loan)
+
+    def _review(self, caller: Caller) -> ReviewLink:
+        """How the caller's clinicians can open the review page."""
+        if caller.kind == "open":
+            return "absolute"
+        return "smart" if caller.name in self._launches else "none"
 
     def _locale(self, caller: Caller) -> Locale:
         return choose(

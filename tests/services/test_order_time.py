@@ -207,11 +207,20 @@ def test_a_cards_id_says_what_it_was_about_and_not_who_saw_it() -> None:
         assert card_of(other) is None
 
 
-def test_links_are_about_the_model_and_once_it_is_served_the_review_page() -> None:
-    assert [row.url for row in only(made.assessment()).links] == ["http://127.0.0.1:8080/models/lin2025-vbq-t"]
-    smart = POLICY.but(review_link="smart")
-    review = only(made.assessment(), policy=smart).links[1]
-    assert (review.type, review.url) == ("smart", f"http://127.0.0.1:8080/review/{made.OLD_ID}")
+def test_links_are_about_the_model_and_the_review_page_where_the_client_can_open_it() -> None:
+    model = ("absolute", "http://127.0.0.1:8080/models/lin2025-vbq-t", None)
+    launch = ("smart", "http://127.0.0.1:8080/launch", made.OLD_ID)
+    page = ("absolute", f"http://127.0.0.1:8080/review/{made.OLD_ID}", None)
+
+    def links(**given: Any) -> list[tuple[str, str, str | None]]:
+        return [(row.type, row.url, row.app_context) for row in only(made.assessment(), **given).links]
+
+    assert links() == [model]
+    assert links(extras=Extras(review="smart")) == [model, launch]
+    assert links(extras=Extras(review="absolute")) == [model, page]
+    assert links(extras=Extras(review="smart", first_answer=True)) == [model], "a first answer is stored nowhere yet"
+    assert links(extras=Extras(review="smart"), policy=POLICY.but(review_link="none")) == [model]
+    assert links(policy=POLICY.but(review_link="smart")) == [model, launch]
 
 
 def test_a_first_answer_is_marked_and_what_could_not_be_had_is_named() -> None:
