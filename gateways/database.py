@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Select
 
+from gateways.patient_connection import connect, wait_long
 from schemas.errors import NotConfigured, StoreUnavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -54,14 +55,18 @@ class Database:
         return engine
 
     def _postgresql(self, url: Any) -> Engine:
-        return create_engine(
+        # Keepalives find a peer that is gone, patience one that is there and says nothing (patient_connection).
+        alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
+        engine = create_engine(
             url,
             pool_size=8,
             max_overflow=16,
             pool_timeout=BUSY_SECONDS,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": 5, "application_name": "vbq-cds"},
+            connect_args={"connect_timeout": 5, "application_name": "vbq-cds", **alive},
         )
+        event.listen(engine, "do_connect", lambda _dialect, _record, _args, given: connect(given))
+        return engine
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
@@ -129,9 +134,12 @@ class Database:
         config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
         with self.write() as connection:
             if not self.is_sqlite:
+                wait_long(connection.connection.driver_connection)  # another migration, or a long one of ours
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+        if not self.is_sqlite:
+            self._engine.dispose()  # its connection would go on waiting long
 
     def check(self) -> None:
         """Return if the database answers and has its tables; raises StoreUnavailable with the next step otherwise."""
