@@ -15,8 +15,14 @@ from schemas.errors import BrokerUnavailable
 if TYPE_CHECKING:
     from celery import Celery
 
-WakeKind = Literal["event", "measure", "assess", "publish"]
-QUEUES: dict[WakeKind, str] = {"event": "events", "measure": "imaging", "assess": "assess", "publish": "publish"}
+WakeKind = Literal["event", "measure", "assess", "publish", "fetch"]
+QUEUES: dict[WakeKind, str] = {
+    "event": "events",
+    "measure": "imaging",
+    "assess": "assess",
+    "publish": "publish",
+    "fetch": "fetch",
+}
 LONGEST_BACKLOG = 10_000
 SAY_AGAIN_SECONDS = 30.0
 

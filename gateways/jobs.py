@@ -11,7 +11,7 @@ from gateways.inbox import HOLD_SECONDS, Claim, Clock
 from gateways.tables import OPEN_JOBS, jobs
 from schemas.errors import Superseded
 
-Kind = Literal["measure", "assess", "publish"]
+Kind = Literal["measure", "assess", "publish", "fetch"]
 
 
 @dataclass(frozen=True)

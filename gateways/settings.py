@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     dev_open: bool = Field(default=False, description="1 switches authentication off; refused off loopback")
     max_body_bytes: int = Field(default=10 * 2**20, ge=1024, description="largest request body")
     max_json_depth: int = Field(default=64, ge=8, le=256, description="deepest JSON nesting")
+    inbox_limit: int = Field(default=1_000_000, ge=1, description="more unread events than that: intake answers 503")
+    min_free_bytes: int = Field(
+        default=64 * 2**20, ge=0, description="less free disk below an SQLite database than that: intake answers 503"
+    )
     max_study_instances: int = Field(default=2000, ge=1, description="largest number of DICOM instances in a study")
     max_study_bytes: int = Field(default=2 * 2**30, ge=2**20, description="largest study in bytes")
     max_pixels: int = Field(default=4096 * 4096, ge=2**16, description="largest rows x columns of an image")

@@ -46,6 +46,11 @@ class SmartApp(Record):
         return self
 
 
+def _fetched_safely(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "https" or parts.hostname in _LOOPBACK
+
+
 class CdsClient(Record):
     """An EHR that may call the CDS Hooks services: whose tokens count and which FHIR servers it may name."""
 
@@ -75,8 +80,7 @@ class CdsClient(Record):
         if not (self.jwks_file or self.jwks_url or self.jku_origins):
             raise ValueError("needs jwks_file, jwks_url or jku_origins: without keys no token can be checked")
         for url in (*([self.jwks_url] if self.jwks_url else []), *self.jku_origins):
-            parts = urlsplit(url)
-            if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+            if not _fetched_safely(url):
                 raise ValueError("jwks_url and jku_origins must be https: keys fetched in the clear prove nothing")
         return self
 
@@ -118,11 +122,30 @@ class Sender(Record):
     bearer_sha256: Sha256Hex | list[Sha256Hex] | None = Field(
         default=None, description="SHA-256 of the bearer token; two while rotating"
     )
-    hmac_secret_env: str | None = Field(default=None, description="environment variable that holds the HMAC secret")
-    issuer: str | None = None
-    jwks_url: Origin | None = None
-    fhir_base_url: Origin | None = None
+    hmac_secret_env: str | list[str] | None = Field(
+        default=None,
+        description="environment variable that holds the HMAC secret (X-Signature; whsec_...: Standard Webhooks); two "
+        "while rotating",
+    )
+    issuer: str | None = Field(default=None, description="`iss` of its OAuth2 access tokens (JWT), exactly")
+    jwks_url: Origin | None = Field(default=None, description="that issuer's public keys; https off loopback")
+    jwks_file: Path | None = Field(default=None, description="that issuer's public keys, out of band")
+    audience: list[str] = Field(default_factory=list, description="`aud` of its tokens; none: our base URL, or /events")
+    client_id: str | None = Field(
+        default=None, description="`client_id`, `azp` or `sub` of its tokens; needed where two senders share an issuer"
+    )
+    algorithms: list[JwsAlgorithm] = Field(default=["ES384", "RS384", "ES256", "RS256"], min_length=1)
+    fhir_base_url: Origin | None = Field(
+        default=None, description="its FHIR server: whose patients its relative references mean"
+    )
+    base_aliases: list[Origin] = Field(
+        default_factory=list, description="other URLs by which that server calls itself, e.g. behind a proxy"
+    )
     resource_types: list[str] | None = Field(default=None, description="None: every type that matters")
+    requests_per_second: float | None = Field(
+        default=None, gt=0, description="more than that gets 429 (at each web process); none: not limited"
+    )
+    burst_requests: int = Field(default=100, ge=1, description="how many may come at once within that")
     private_network: PrivateNetwork = False
     ca_file: CaFile = None
     reads: Auth | None = Field(
@@ -134,8 +157,12 @@ class Sender(Record):
 
     @model_validator(mode="after")
     def _has_secret(self) -> Self:
-        if not (self.bearer_sha256 or self.hmac_secret_env or (self.issuer and self.jwks_url)):
-            raise ValueError("needs bearer_sha256, hmac_secret_env, or issuer with jwks_url")
+        if self.issuer and not (self.jwks_url or self.jwks_file):
+            raise ValueError("issuer needs jwks_url or jwks_file: without keys no token can be checked")
+        if not (self.bearer_sha256 or self.hmac_secret_env or self.issuer):
+            raise ValueError("needs bearer_sha256, hmac_secret_env, or issuer with jwks_url or jwks_file")
+        if self.jwks_url and not _fetched_safely(self.jwks_url):
+            raise ValueError("jwks_url must be https: keys fetched in the clear prove nothing")
         return self
 
 
@@ -181,6 +208,15 @@ class MonitoringPolicy(Record):
     slope_high: float = Field(default=1.25, ge=1, description="calibration slope, upper limit")
 
 
+class PatientIdentity(Record):
+    """Which records are of one person (docs/patients.md). Links of a merge count within a FHIR base in any case."""
+
+    systems: list[str] = Field(
+        default_factory=list,
+        description="identifier systems that name one person at every sender, e.g. a national number",
+    )
+
+
 class MergePolicy(Record):
     """Which values count. Windows are days before the imaging study; later values count too, the latest one wins."""
 
@@ -208,15 +244,6 @@ class Cds(Record):
 class Review(Record):
     """The page behind a card (docs/cds-hooks.md)."""
 
-class PatientIdentity(Record):
-    """Which records are of one person (docs/patients.md). Links of a merge count within a FHIR base in any case."""
-
-    systems: list[str] = Field(
-        default_factory=list,
-        description="identifier systems that name one person at every sender, e.g. a national number",
-    )
-
-
     keep_pictures: bool = Field(default=True, description="keep the measured slice of each study, for the page")
     session_minutes: int = Field(default=15, ge=1, le=240, description="how long a page opened from the EHR stays open")
 
@@ -230,10 +257,10 @@ class Config(Record):
     pacs: list[Pacs] = Field(default_factory=list)
     study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
     merge: MergePolicy = MergePolicy()
+    patient_identity: PatientIdentity = PatientIdentity()
     cds: Cds = Cds()
     review: Review = Review()
     model_keys: list[TrustedKey] = Field(
         default_factory=list, description="keys whose signed models count, beside the shipped model's own"
     )
     monitoring: MonitoringPolicy = MonitoringPolicy()
-    patient_identity: PatientIdentity = PatientIdentity()

@@ -7,7 +7,8 @@ from pydantic import Field
 from schemas.record import Record
 
 RELEVANT_TYPES = ("Patient", "ImagingStudy", "Observation", "Condition", "Endpoint")
-Interaction = Literal["upsert", "delete"]
+Interaction = Literal["upsert", "delete", "notice"]
+"""A notice is about no resource: a sender told about a subscription (schemas/notice.py)."""
 
 
 class IncomingEvent(Record):

@@ -16,10 +16,17 @@ from werkzeug.wrappers import Request
 from gateways.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings
 from schemas.config import Config, Sender
-from services.senders import Senders
+from services.access_tokens import AccessTokens
+from services.rates import Rates
+from services.senders import NotProven, Senders, Webhook
 from services.tokens import TokenRefused, Tokens
 
 log = logging.getLogger(__name__)
+PATHS = ("", "/events")  # what an access token may be for: all of us, or intake
+HOW = (
+    "send `Authorization: Bearer ...`, the headers of Standard Webhooks, or `X-Signature` with the hex HMAC-SHA256 of "
+    "the body (a body must be there)"
+)
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -32,6 +39,10 @@ class Caller(NamedTuple):
     """FHIR bases whose patients the caller may speak of, without a slash at the end; empty: not restricted."""
     resource_types: frozenset[str] | None = None
     """Types that a sender may push; None: every type that matters."""
+    aliases: tuple[str, ...] = ()
+    """Other URLs of a sender's base."""
+    readable: bool = False
+    """Whether we may read at a sender's base."""
 
 
 OPEN = Caller("default", "open")
@@ -59,6 +70,8 @@ class Gate:
         self.clients = tuple(config.cds_clients)
         self._open = settings.dev_open
         self._senders = Senders(config.senders, environ)
+        self._access = AccessTokens(config.senders, [f"{base}{path}" for base in audiences(settings) for path in PATHS])
+        self._rates = Rates(config.senders)
         self._tokens = Tokens(config.cds_clients, SharedSeenTokens(settings))
         self._discovery_open = config.cds.discovery == "open"
         self._audiences = audiences(settings)
@@ -72,19 +85,50 @@ class Gate:
 
     def sender(self, request: Request, body: bytes) -> Caller:
         """The sender of an event with the raw `body`."""
-        token, signature = bearer(request), request.headers.get("X-Signature")
-        found: Sender | None = None
-        if token:
-            found = self._senders.by_token(token)
-        elif signature:
-            found = self._senders.by_signature(signature, body)
-        if found is not None:
-            return caller_of(found)
+        token, signature = self._by_token(request), self._by_signature(request, body)
+        if isinstance(token, Sender) and isinstance(signature, NotProven) and token.hmac_secret_env:
+            raise refused(signature.why)  # it signs, and this signature is not its own
+        if isinstance(token, Sender) and isinstance(signature, Sender) and token is not signature:
+            raise refused("the bearer token and the signature are those of different senders")
+        for found in (token, signature):
+            if isinstance(found, Sender):
+                self._rates.check(found.name)
+                return caller_of(found)
         if self._open:
             return self._passer_by(request)
-        if token or signature:
-            raise refused("the bearer token or signature is not that of a configured sender")
-        raise refused("send `Authorization: Bearer ...`, or `X-Signature` with the hex HMAC-SHA256 of the body")
+        why = [found.why for found in (token, signature) if isinstance(found, NotProven)]
+        raise refused("; ".join(why) or HOW)
+
+    def _by_token(self, request: Request) -> Sender | NotProven | None:
+        """None where no token was sent. Raises Unavailable where an issuer's keys cannot be fetched now."""
+        token = bearer(request)
+        if not token:
+            return None
+        found = self._senders.by_token(token)
+        if found is not None:
+            return found
+        if not self._access or token.count(".") != 2:
+            return NotProven("the bearer token is not that of a configured sender")
+        try:
+            return self._access.by_token(token)
+        except TokenRefused as error:
+            return NotProven(f"the access token was refused: {error.why}")
+
+    def _by_signature(self, request: Request, body: bytes) -> Sender | NotProven | None:
+        """None where nothing was signed."""
+        headers = request.headers
+        if "webhook-signature" in headers:
+            names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+            try:
+                return self._senders.by_webhook(Webhook(*(headers.get(name, "") for name in names)), body)
+            except NotProven as error:
+                return error
+        signature = headers.get("X-Signature")
+        if signature is None or not body:
+            return None
+        return self._senders.by_signature(signature, body) or NotProven(
+            "X-Signature is not the HMAC of this body under the secret of a configured sender"
+        )
 
     def client(self, request: Request) -> Caller:
         """The CDS client behind a hook call or discovery."""
@@ -103,9 +147,14 @@ class Gate:
         return OPEN if self._discovery_open else self.client(request)
 
     def reader(self, request: Request) -> Caller:
-        """Who reads what we made: a sender by bearer token, or a CDS client."""
+        """Who reads what we made: a sender by bearer or access token, or a CDS client."""
         token = bearer(request)
         found = self._senders.by_token(token) if token else None
+        if found is None and token and self._access.issued(token):
+            proven = self._by_token(request)
+            if isinstance(proven, NotProven):
+                raise refused(proven.why)
+            found = proven
         return caller_of(found) if found else self.client(request)
 
     def _passer_by(self, request: Request) -> Caller:
@@ -121,7 +170,8 @@ class Gate:
 def caller_of(sender: Sender) -> Caller:
     """The caller that `sender` is."""
     types = None if sender.resource_types is None else frozenset(sender.resource_types)
-    return Caller(sender.name, "sender", bases_of(sender), types)
+    readable = sender.fhir_base_url is not None and sender.reads is not None
+    return Caller(sender.name, "sender", bases_of(sender), types, tuple(sender.base_aliases), readable)
 
 
 def bases_of(sender: Sender) -> tuple[str, ...]:

@@ -23,7 +23,8 @@ def body_of_request(asked: Request | None = None) -> bytes:
     request = current if asked is None else asked
     kind = request.mimetype
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    stated = request.method != "DELETE" and (kind or request.content_length)
+    form_of_nothing = kind == "application/x-www-form-urlencoded" and request.content_length == 0  # HAPI's empty hook
+    stated = request.method != "DELETE" and (kind or request.content_length) and not form_of_nothing
     if stated and (kind not in TAKEN or charset not in {"utf-8", "utf8"}):
         raise UnsupportedMediaType
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, request
 from werkzeug.wrappers import Request
 
+from gateways.room import Room
 from gateways.settings import Settings
 from schemas.errors import Issue
 from schemas.events import Receipt
@@ -13,6 +14,7 @@ from schemas.fhir.events import ParsedEvents, events_of
 from services.answers import dumps, fhir_json
 from services.auth import Caller, Gate
 from services.bodies import body_of_request
+from services.dialects import meant
 from services.event_replies import bundle_response, message_response, receipt_outcome, receipt_text
 from services.lane import Lane
 from services.metrics import Metrics
@@ -28,6 +30,7 @@ class Intake:
         self._inbox = outside.inbox
         self._waker = outside.waker
         self._metrics = metrics
+        self._room = Room(settings, outside.database)
 
     def blueprint(self) -> Blueprint:
         events = Blueprint("events", __name__, url_prefix="/events")
@@ -59,17 +62,23 @@ class Intake:
         """
         body = body_of_request(asked)
         caller = self._gate.sender(asked, body)
+        self._room.check()
         now = dt.datetime.now(dt.UTC)
+        what = meant(asked, type_, id_, body)
         parsed = events_of(
-            body,
+            what.body,
             source=caller.name,
             base=caller.bases[0] if caller.bases else None,
             several=self._gate.several,
-            path_type=type_,
-            path_id=id_,
-            method=asked.method,
+            path_type=what.type_,
+            path_id=what.id_,
+            method=what.method,
             max_depth=self._settings.max_json_depth,
             arrival=now.isoformat(),
+            aliases=caller.aliases,
+            types=caller.resource_types,
+            readable=caller.readable,
+            delivery=what.delivery,
         )
         receipts, unwanted = self._accept(parsed, caller)
         return self._reply(parsed, receipts, [*parsed.skipped, *unwanted], now)
@@ -79,7 +88,8 @@ class Intake:
         allowed = [
             caller.resource_types is None or event.resource_type in caller.resource_types for event in parsed.events
         ]
-        accepted = self._inbox.accept([event for event, ok in zip(parsed.events, allowed, strict=True) if ok])
+        wanted = [event for event, ok in zip(parsed.events, allowed, strict=True) if ok]
+        accepted = self._inbox.accept([*wanted, *([parsed.notice] if parsed.notice else [])])
         for receipt in accepted:
             self._metrics.events.labels("repeat" if receipt.repeat else "new").inc()
         self._waker.wake("event", [receipt.event for receipt in accepted if not receipt.repeat])
@@ -89,13 +99,13 @@ class Intake:
             for event, ok in zip(parsed.events, allowed, strict=True)
             if not ok
         ]
-        return [next(rest) if ok else None for ok in allowed], unwanted
+        return [*(next(rest) if ok else None for ok in allowed), *rest], unwanted
 
     def _reply(
         self, parsed: ParsedEvents, receipts: Sequence[Receipt | None], skipped: Sequence[Issue], now: dt.datetime
     ) -> Response:
         fresh = any(receipt is not None and not receipt.repeat for receipt in receipts)
-        status = 202 if fresh else 200
+        status = 202 if fresh and parsed.kind != "handshake" else 200
         match parsed.reply:
             case "resource":  # HAPI reads the answer to its PUT as the resource
                 return fhir_json(parsed.resource, 200, {"VBQ-Receipt": receipt_text(receipts)})

@@ -26,7 +26,7 @@ WORDS: dict[type[jwt.PyJWTError], str] = {
     jwt.ImmatureSignatureError: "`iat` or `nbf` is in the future",
     jwt.InvalidAudienceError: "`aud` is not the URL that was called (VBQ_PUBLIC_URL is our base as clients see it)",
     jwt.InvalidSignatureError: "the signature does not match the configured key",
-    jwt.MissingRequiredClaimError: "one of " + ", ".join(f"`{name}`" for name in REQUIRED) + " is missing",
+    jwt.MissingRequiredClaimError: "a required claim is missing (`exp`, `iss`, `aud`; of CDS clients `iat`, `jti` too)",
 }
 
 
@@ -127,29 +127,40 @@ def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def verified(token: str, header: dict[str, Any], door: Door, urls: Sequence[str]) -> dict[str, Any]:
     """The claims of `token` after its signature and every required claim were checked. Raises TokenRefused."""
-    algorithm, kid, kind = header.get("alg"), header.get("kid"), header.get("typ")
-    if algorithm not in door.client.algorithms:
+    kind = header.get("typ")
+    if header.get("alg") not in door.client.algorithms:
         raise TokenRefused("its `alg` is not one that this client is configured for")
     if not isinstance(kind, str) or kind.upper() != "JWT":
         raise TokenRefused("its `typ` is not JWT")
-    key = door.keys(header.get("jku")).find(kid) if isinstance(kid, str) and len(kid) <= 256 else None
+    claims = checked_claims(
+        token, header, door.keys(header.get("jku")), issuer=door.client.issuer, audience=urls, required=REQUIRED
+    )
+    if not claims["jti"] or len(claims["jti"]) > 256:
+        raise TokenRefused("`jti` is empty or longer than 256 characters")
+    return claims
+
+
+def checked_claims(
+    token: str, header: dict[str, Any], keys: KeySet, *, issuer: str, audience: Sequence[str], required: list[str]
+) -> dict[str, Any]:
+    """The claims of `token`, whose `alg` the caller allows, signed by one of `keys`. Raises TokenRefused."""
+    algorithm, kid = header["alg"], header.get("kid")
+    key = keys.find(kid) if isinstance(kid, str) and len(kid) <= 256 else None
     if key is None or not key.fits(algorithm):
-        raise TokenRefused("the client's JWKS has no key with its `kid` that fits its `alg`")
+        raise TokenRefused("the configured JWKS has no key with its `kid` that fits its `alg`")
     try:
         claims: dict[str, Any] = jwt.decode(
             token,
             key.key,
             algorithms=[algorithm],
-            audience=list(urls),
-            issuer=door.client.issuer,
+            audience=list(audience),
+            issuer=issuer,
             leeway=LEEWAY_SECONDS,
-            options={"require": REQUIRED},
+            options={"require": required},
         )
     except jwt.PyJWTError as error:
         words = next(
             (text for kind, text in WORDS.items() if isinstance(error, kind)), "one of its claims is malformed"
         )
         raise TokenRefused(words) from error
-    if not claims["jti"] or len(claims["jti"]) > 256:
-        raise TokenRefused("`jti` is empty or longer than 256 characters")
     return claims

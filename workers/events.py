@@ -15,6 +15,7 @@ from schemas.fhir.full import validate
 from schemas.fhir.parse import parse_json
 from workers import persons
 from workers.bench import Bench
+from workers.notices import take_notices
 from workers.relevance import StudyVerdict, endpoint_ids, has_spine_t_score, study_verdict
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ class Read:
 
 def take_events(bench: Bench, event: int) -> None:
     """Read `event`, and with it others that are due, and write down what follows from them."""
-    reads = [read(row, bench) for row in bench.inbox.claim(event)]
+    claimed = bench.inbox.claim(event)
+    take_notices(bench, [row for row in claimed if row.event.interaction == "notice"])
+    reads = [read(row, bench) for row in claimed if row.event.interaction != "notice"]
     if not reads:
         return
     try:
@@ -98,10 +101,10 @@ def _alone(bench: Bench, one: Read) -> list[int]:
 def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
     """One transaction for all; returns the measure jobs that are due at once."""
     wakes: list[int] = []
+    concerned: set[str] = set()
     with bench.database.write() as connection:
         bench.database.hold(connection, [one.row.event.patient or one.row.event.source for one in reads])
         for one in reads:
-    concerned: set[str] = set()
             claim = one.row.claim
             if one.stored is None:
                 reason = one.refused or Rejected("nothing could be read")
@@ -112,15 +115,15 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
             if not put.kept:
                 bench.inbox.finish(connection, claim, code="overtaken", text="a later version was here already")
                 continue
+            concerned |= _concerned(bench, connection, one.stored, put.old)
             wakes += _follow(bench, connection, one, one.stored, put.old)
             passed_over = one.study if one.study is not None and not one.study.measure else None
             code, text = (passed_over.code, passed_over.text) if passed_over else (None, None)
-            concerned |= _concerned(bench, connection, one.stored, put.old)
             bench.inbox.finish(connection, claim, code=code, text=text)
+        persons.ask(bench, connection, concerned)
     return wakes
 
 
-        persons.ask(bench, connection, concerned)
 def _follow(
     bench: Bench, connection: Transaction, one: Read, new: StoredResource, old: StoredResource | None
 ) -> list[int]:
@@ -138,12 +141,9 @@ def _follow(
             wakes += _studies_at(bench, connection, new)
         case _:
             pass
-    for patient in sorted(patients):
-        if bench.facts.of_interest(connection, patient):
-            bench.jobs.bump(
-                connection,
-                "assess",
-                patient,
+    return wakes
+
+
 def _concerned(bench: Bench, connection: Transaction, new: StoredResource, old: StoredResource | None) -> set[str]:
     """Whom `new`, which replaced `old`, says something of: also whom it was about before, or is tied to since."""
     patients = {row.patient for row in (new, old) if row is not None and row.patient is not None}
@@ -152,13 +152,6 @@ def _concerned(bench: Bench, connection: Transaction, new: StoredResource, old: 
     patients.update(persons.held_circle(bench, connection, new.patient).keys)
     bench.patients.retie(connection, new.patient, base=persons.base_of_sender(bench.config, new.source))
     return patients | set(persons.held_circle(bench, connection, new.patient).keys)
-
-
-                patient,
-                quiet_seconds=bench.settings.debounce_seconds,
-                longest_seconds=bench.settings.debounce_max_seconds,
-            )
-    return wakes
 
 
 def _studies_at(bench: Bench, connection: Transaction, endpoint: StoredResource) -> list[int]:

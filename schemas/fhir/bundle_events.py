@@ -7,8 +7,9 @@ from typing import Any, Final, Literal
 from schemas.errors import Issue, NotAcceptable
 from schemas.events import RELEVANT_TYPES, IncomingEvent
 from schemas.fhir import narrow
-from schemas.fhir.notification import Notification, notification_of
-from schemas.fhir.reference import ID, read_reference
+from schemas.fhir.notice_events import event_of_notification
+from schemas.fhir.notification import Told, told
+from schemas.fhir.reference import ID, as_own, read_reference
 from schemas.fhir.resource_event import Sender, deletion, event, irrelevant, refused, type_of
 from schemas.fhir.types import NOTIFICATION_TYPES, R4_TYPES
 
@@ -30,7 +31,10 @@ _BUNDLE_KINDS: Final[Mapping[str, tuple[Kind, Reply]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ParsedEvents:
-    """The events of one body. `entries` has the index of its event for each entry of a Bundle, None where skipped."""
+    """The events of one body. `entries` has the index of its event for each entry of a Bundle, None where skipped.
+
+    `notice` is what it tells about a subscription: a row of its own in the inbox, beside the resources'.
+    """
 
     kind: Kind
     events: list[IncomingEvent]
@@ -39,6 +43,7 @@ class ParsedEvents:
     entries: tuple[int | None, ...] = ()
     header: dict[str, Any] | None = None  # the MessageHeader of a message
     resource: bytes = b""  # what a PUT gets back
+    notice: IncomingEvent | None = None
 
 
 def events_of_bundle(document: dict[str, Any], sender: Sender) -> ParsedEvents:
@@ -46,9 +51,7 @@ def events_of_bundle(document: dict[str, Any], sender: Sender) -> ParsedEvents:
     if bundle.type not in _BUNDLE_KINDS:
         raise refused(Issue("Bundle.type", f"must be one of {', '.join(sorted(_BUNDLE_KINDS))}"), code="bundle-type")
     kind, reply = _BUNDLE_KINDS[bundle.type]
-    notification = notification_of(bundle)
-    if notification is Notification.WITHOUT_EVENTS:
-        return ParsedEvents("handshake", [], [], reply)
+    notification = told(bundle)
     header = _header(bundle) if kind == "message" else None
     ids = _ids(bundle)
     if any(url.startswith("urn:") for url in ids):
@@ -71,12 +74,29 @@ def events_of_bundle(document: dict[str, Any], sender: Sender) -> ParsedEvents:
             skipped.extend([made] if made else [])
     if wrong:
         raise refused(*wrong)
-    if notification is Notification.WITH_EVENTS and not events and not skipped:
-        raise refused(
-            Issue("Bundle.entry", "the notification carries no resources; ask for payload content full-resource"),
-            code="no-payload",
-        )
+    if notification is not None:
+        notice, more = _notice(bundle, notification, document, ids, sender)
+        quiet = notification.kind in ("handshake", "heartbeat") and not events
+        return ParsedEvents("handshake" if quiet else kind, events, [*skipped, *more], reply, notice=notice)
     return ParsedEvents(kind, events, skipped, reply, entries=tuple(entries), header=header)
+
+
+def _notice(
+    bundle: narrow.Bundle, notification: Told, document: dict[str, Any], ids: Mapping[str, str], sender: Sender
+) -> tuple[IncomingEvent, list[Issue]]:
+    """The notice of a notification. What came as a resource, or as a deletion, need not be fetched."""
+    carried = dict(ids)
+    for index, entry in enumerate(bundle.entry):
+        literal = None
+        if entry.request is not None and entry.request.method in ("DELETE", "PUT"):
+            literal = read_reference(as_own(entry.request.url, sender.bases))
+        if entry.resource is not None and literal is None and index:
+            own = entry.resource.get("id")
+            literal = read_reference(f"{entry.resource.get('resourceType')}/{own}") if isinstance(own, str) else None
+        gone = entry.request is not None and entry.request.method == "DELETE"
+        if literal is not None and (entry.resource is not None or gone):
+            carried[entry.full_url or f"entry {index}"] = literal.relative
+    return event_of_notification(bundle, notification, sender, carried=carried, document=document)
 
 
 def _entry(

@@ -10,6 +10,7 @@ from typing import Any
 from schemas.errors import Issue
 from schemas.events import RELEVANT_TYPES
 from schemas.fhir.bundle_events import Kind, ParsedEvents, Reply, events_of_bundle
+from schemas.fhir.notice_events import ping
 from schemas.fhir.parse import MAX_DEPTH, parse_json
 from schemas.fhir.resource_event import Sender, check_id, deletion, event, irrelevant, refused, type_of
 from schemas.fhir.types import R4_TYPES
@@ -28,21 +29,29 @@ def events_of(
     method: str = "POST",
     max_depth: int = MAX_DEPTH,
     arrival: str = "",
+    aliases: tuple[str, ...] = (),
+    types: frozenset[str] | None = None,
+    readable: bool = False,
+    delivery: str = "",
 ) -> ParsedEvents:
     """The events in `body` as `source` sent it with `method` to /events[/{path_type}[/{path_id}]].
 
-    `base` and `several` are those of schemas.fhir.reference.patient_key. A DELETE states no version: `arrival` (any
-    text that is new for each request, e.g. the time of arrival) keeps a second delete of a resource that came back
-    in between from being taken for a repeat of the first.
+    `base` and `several` are those of schemas.fhir.reference.patient_key; `aliases` are other URLs of `base`, `types`
+    what this sender may push (None: all that matters), `readable` whether we may read at `base`. A DELETE states no
+    version: `arrival` (text that is new for each request and begins with the time of arrival, ISO 8601) keeps a second
+    delete of a resource that came back in between from being taken for a repeat of the first. No body at all is a
+    rest-hook without payload: something changed at `base`; `delivery` tells one of them from a repeat of it.
 
     Raises NotAcceptable: with a code of parse.SYNTAX_CODES where the body is not JSON, otherwise with issues that name
     the FHIRPath of each wrong element.
     """
-    sender = Sender(source, base, several, arrival)
+    sender = Sender(source, base, several, arrival, aliases, types, readable, delivery)
     if path_type is not None and path_type not in R4_TYPES:
         raise refused(Issue("(path)", "the path does not name a FHIR R4 resource type"), code="unknown-type")
     if method == "DELETE":
         return _delete(path_type, path_id, sender)
+    if not body and path_type is None:
+        return ParsedEvents("history", [], [], "outcome", notice=ping(sender))
     document = parse_json(body, max_depth)
     resource_type = type_of(document, "(root)")
     if path_type is not None and path_type != resource_type:

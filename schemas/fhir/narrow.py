@@ -230,6 +230,7 @@ class Bundle(Narrow):
         "collection",
         "subscription-notification",  # R5
     ]
+    timestamp: Instant | None = None
     entry: list[Entry] = Field(default_factory=list)
 
 

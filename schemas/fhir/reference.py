@@ -1,7 +1,9 @@
 """References: which patient, which resource. One pure function decides how a patient is called everywhere in here."""
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from schemas.errors import NotAcceptable
 
@@ -72,3 +74,28 @@ def qualified(reference: str, base: str | None) -> str:
     """`reference` made absolute under `base` where it is relative and a base is given; otherwise as it is."""
     literal = read_reference(reference)
     return f"{base}/{reference}" if base and literal and literal.base is None else reference
+
+
+def same_base(url: str, other: str) -> bool:
+    """Whether two FHIR base URLs are one: case of the host, a default port and a slash at the end do not matter."""
+    plain = _plain(url)
+    return url == other or (plain is not None and plain == _plain(other))
+
+
+def as_own(reference: str, bases: Iterable[str]) -> str:
+    """`reference` made relative where it is absolute below one of `bases`; otherwise as it is."""
+    literal = read_reference(reference)
+    if literal is None or literal.base is None or not any(same_base(literal.base, base) for base in bases):
+        return reference
+    return literal.relative
+
+
+def _plain(url: str) -> tuple[str, str, int | None, str] | None:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    if parts.username is not None or not parts.hostname:
+        return None
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")

@@ -10,7 +10,7 @@ import msgspec
 from schemas.errors import Issue, NotAcceptable
 from schemas.events import RELEVANT_TYPES, IncomingEvent
 from schemas.fhir import narrow
-from schemas.fhir.reference import ID, patient_key, read_reference
+from schemas.fhir.reference import ID, as_own, patient_key, read_reference
 from schemas.fhir.types import NOTIFICATION_TYPES, R4_TYPES
 
 _NO_ID_NEEDED: Final = ("Observation", "Condition", "ImagingStudy", "Endpoint")
@@ -24,6 +24,15 @@ class Sender:
     base: str | None
     several: bool
     arrival: str
+    aliases: tuple[str, ...] = ()  # other URLs by which the sender's server calls its base
+    types: frozenset[str] | None = None  # what it may push; None: every type that matters
+    readable: bool = False  # whether we may read at its base
+    delivery: str = ""  # the same for each attempt of one delivery; empty: the sender does not say
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Every URL that means the sender's own FHIR base."""
+        return (*([self.base] if self.base else []), *self.aliases)
 
 
 def event(
@@ -106,7 +115,7 @@ def _patient_of(
     reference = read.subject.reference
     if reference is None:
         raise refused(Issue(f"{path}.subject.reference", "Field required: a literal reference to the Patient"))
-    reference = known.get(reference, reference)
+    reference = as_own(known.get(reference, reference), sender.bases)
     try:
         return patient_key(reference, sender.base, sender.several)
     except NotAcceptable as error:

@@ -48,9 +48,11 @@ def test_a_signature_of_nothing_proves_nothing() -> None:
     [
         ([Sender(name="m", hmac_secret_env="NOT_SET")], "NOT_SET"),
         ([Sender(name="a", bearer_sha256="0" * 64), Sender(name="b", bearer_sha256="0" * 64)], "b: another sender"),
-        ([Sender(name="o", issuer="https://o.example", jwks_url="https://o.example/jwks")], "bearer_sha256"),
+        ([Sender(name="a", bearer_sha256="0" * 64), Sender(name="a", bearer_sha256="1" * 64)], "two are called a"),
+        ([Sender(name="w", hmac_secret_env="NOT_BASE64")], "not base64"),
+        ([Sender(name="a", hmac_secret_env="TWICE"), Sender(name="b", hmac_secret_env="TWICE")], "b: another sender"),
     ],
 )
 def test_a_sender_that_could_not_be_told_apart_stops_the_start(senders: list[Sender], words: str) -> None:
     with pytest.raises(NotConfigured, match=words):
-        Senders(senders, {})
+        Senders(senders, {"NOT_BASE64": "whsec_***", "TWICE": "s3cr3t"})

@@ -1,0 +1,176 @@
+"""Subscriptions that notify us: how far each has counted, what is missing, and what a search has to bring."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select, update
+
+from gateways.database import Database
+from gateways.event_numbers import Numbers, Spans, count
+from gateways.facts import instant
+from gateways.inbox import Clock
+from gateways.subscription_tables import subscriptions
+from schemas.notice import Notice
+
+OVERLAP_SECONDS = 300.0  # two clocks, and writes that become visible late
+UNKNOWN_PAST_SECONDS = 86_400.0  # how far a search goes back where nothing is known of the time before
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscription as it stands. Times are seconds since 1970; those of `sent_at` by the sender's clock."""
+
+    source: str
+    id: str
+    reference: str
+    topic: str
+    status: str
+    handshake_at: float | None
+    heard_at: float
+    sent_at: float | None
+    event: int
+    numbers: Numbers
+    complete_at: float | None
+    search_from: float | None
+    progress: dict[str, str]
+    gaps: int
+    resets: int
+
+    @property
+    def known_until(self) -> float:
+        """From when on something may be missing."""
+        known = self.complete_at if self.complete_at is not None else (self.sent_at or 0.0) - UNKNOWN_PAST_SECONDS
+        return known - OVERLAP_SECONDS
+
+    @property
+    def missing(self) -> int:
+        """How many events are missing."""
+        return count(self.numbers.missing)
+
+
+class Subscriptions:
+    """The subscriptions table."""
+
+    def __init__(self, database: Database, *, clock: Clock = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    def note(self, connection: Connection, source: str, key: str, notice: Notice, event: int) -> Subscription:
+        """Take down `notice`, which is inbox row `event`; returns how the subscription stands after it.
+
+        Notices come late, twice and in any order. The sender counts anew where a newer notification states a lower
+        count; what it counted before is then no longer asked for.
+        """
+        now = self._clock()
+        old = self._locked(connection, source, key)
+        sent = instant(notice.sent) or now
+        newer = old is None or (event > old.event and (old.sent_at is None or sent >= old.sent_at))
+        stated = notice.announced if notice.announced is not None else max(notice.numbers, default=None)
+        reset = old is not None and newer and stated is not None and stated < old.numbers.top
+        before = Numbers() if old is None or reset else old.numbers
+        numbers = before.after(notice.numbers, notice.announced)
+        complete = old.complete_at if old is not None else None
+        if not numbers.missing and not notice.search and (old is None or old.search_from is None):
+            complete = max(complete or 0.0, sent)
+        found = Subscription(
+            source=source,
+            id=key,
+            reference=notice.subscription if newer or old is None else old.reference,
+            topic=notice.topic if newer or old is None else old.topic,
+            status=(notice.status if newer or old is None else old.status)[:32],
+            handshake_at=now if notice.kind == "handshake" else (old.handshake_at if old is not None else None),
+            heard_at=now,
+            sent_at=max(sent, old.sent_at or 0.0) if old is not None else sent,
+            event=max(event, old.event) if old is not None else event,
+            numbers=numbers,
+            complete_at=complete,
+            search_from=old.search_from if old is not None else None,
+            progress=old.progress if old is not None else {},
+            gaps=(old.gaps if old is not None else 0) + int(count(numbers.missing) > count(before.missing)),
+            resets=(old.resets if old is not None else 0) + int(reset),
+        )
+        if notice.search:
+            start = found.known_until if found.search_from is None else min(found.search_from, found.known_until)
+            found = _but(found, search_from=start, progress={})
+        self._write(connection, found, new=old is None)
+        return found
+
+    def one(self, connection: Connection, source: str, key: str) -> Subscription | None:
+        """The subscription, if it was ever heard of."""
+        row = connection.execute(select(subscriptions).where(_is(source, key))).one_or_none()
+        return _read(row) if row is not None else None
+
+    def list(self) -> "list[Subscription]":
+        """Every subscription, by source and id."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(subscriptions).order_by(subscriptions.c.source, subscriptions.c.id))
+            return [_read(row) for row in rows]
+
+    def progress(self, connection: Connection, source: str, key: str, reached: dict[str, str]) -> None:
+        """Keep how far a search came, so that the next run goes on there."""
+        connection.execute(update(subscriptions).where(_is(source, key)).values(progress=json.dumps(reached)))
+
+    def caught_up(self, connection: Connection, then: Subscription, *, closed: Spans) -> bool:
+        """What was wanted when `then` was read is here; returns whether something else is wanted meanwhile."""
+        now = self._locked(connection, then.source, then.id)
+        if now is None:
+            return False
+        again = now.resets != then.resets
+        numbers = now.numbers if again else now.numbers.closed(closed)
+        search = now.search_from if now.search_from != then.search_from or now.event != then.event else None
+        complete = now.complete_at
+        if not numbers.missing and search is None:
+            complete = max(complete or 0.0, then.sent_at or 0.0)
+        self._write(
+            connection, _but(now, numbers=numbers, search_from=search, complete_at=complete, progress={}), new=False
+        )
+        return bool(numbers.missing) or search is not None
+
+    def _locked(self, connection: Connection, source: str, key: str) -> Subscription | None:
+        row = connection.execute(select(subscriptions).where(_is(source, key)).with_for_update()).one_or_none()
+        return _read(row) if row is not None else None
+
+    def _write(self, connection: Connection, found: Subscription, *, new: bool) -> None:
+        values = {
+            **{name: getattr(found, name) for name in _PLAIN},
+            "top": found.numbers.top,
+            "missing": json.dumps(found.numbers.missing),
+            "progress": json.dumps(found.progress),
+        }
+        if new:
+            connection.execute(self._database.insert(subscriptions).values(values))
+        else:
+            connection.execute(update(subscriptions).where(_is(found.source, found.id)).values(values))
+
+
+_PLAIN = (
+    "source",
+    "id",
+    "reference",
+    "topic",
+    "status",
+    "handshake_at",
+    "heard_at",
+    "sent_at",
+    "event",
+    "complete_at",
+    "search_from",
+    "gaps",
+    "resets",
+)
+
+
+def _is(source: str, key: str) -> Any:
+    return and_(subscriptions.c.source == source, subscriptions.c.id == key)
+
+
+def _but(found: Subscription, **changes: Any) -> Subscription:
+    return Subscription(**{**vars(found), **changes})
+
+
+def _read(row: Row[Any]) -> Subscription:
+    spans = tuple((int(first), int(last)) for first, last in json.loads(row.missing))
+    plain = {name: getattr(row, name) for name in _PLAIN}
+    return Subscription(**plain, numbers=Numbers(row.top, spans), progress=json.loads(row.progress))
