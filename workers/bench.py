@@ -11,8 +11,8 @@ from gateways.facts import Facts
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
 from gateways.models import Models
-from gateways.results import Results
 from gateways.patients import Patients
+from gateways.results import Results
 from gateways.settings import Settings
 from gateways.shadows import Shadows
 from schemas.config import Config
@@ -32,8 +32,8 @@ class Bench:
     inbox: Inbox
     jobs: Jobs
     facts: Facts
-    results: Results
     patients: Patients
+    results: Results
     models: Models
     shadows: Shadows
     sender: Sender
@@ -43,16 +43,16 @@ class Bench:
     def open(cls, settings: Settings) -> "Bench":
         """Raises NotConfigured where the configuration is wrong. Opens no connection yet."""
         database = Database(settings.database)
-        return cls(
         config = settings.structured()
+        return cls(
             settings=settings,
-            config=settings.structured(),
+            config=config,
             database=database,
             inbox=Inbox(database),
             jobs=Jobs(database),
             facts=Facts(database),
-            results=Results(database),
             patients=Patients(database, systems=config.patient_identity.systems),
+            results=Results(database),
             models=Models(settings, database),
             shadows=Shadows(database),
             sender=Sender(settings),

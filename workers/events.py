@@ -15,7 +15,6 @@ from schemas.fhir.full import validate
 from schemas.fhir.parse import parse_json
 from workers import persons
 from workers.bench import Bench
-from workers.notices import take_notices
 from workers.relevance import StudyVerdict, endpoint_ids, has_spine_t_score, study_verdict
 
 log = logging.getLogger(__name__)
@@ -33,9 +32,7 @@ class Read:
 
 def take_events(bench: Bench, event: int) -> None:
     """Read `event`, and with it others that are due, and write down what follows from them."""
-    claimed = bench.inbox.claim(event)
-    take_notices(bench, [row for row in claimed if row.event.interaction == "notice"])
-    reads = [read(row, bench) for row in claimed if row.event.interaction != "notice"]
+    reads = [read(row, bench) for row in bench.inbox.claim(event)]
     if not reads:
         return
     try:

@@ -54,8 +54,8 @@ def measure_study(bench: Bench, job: Job) -> None:
 
 def measured(
     bench: Bench, study: dict[str, Any], endpoints: list[dict[str, Any]], patient: dict[str, Any]
-) -> tuple[Measurement, KeptPicture | None]:
-    """The measurement of an ImagingStudy, and its slice for the review page.
+) -> tuple[Measurement, KeptPicture | None, StudyIdentity]:
+    """The measurement of an ImagingStudy, its slice for the review page, and whose images its headers say they are.
 
     Raises Rejected or Unavailable where it cannot be had.
     """
