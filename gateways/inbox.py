@@ -15,7 +15,7 @@ from schemas.events import IncomingEvent, Receipt
 
 BATCH = 50
 # A claim holds this long and is renewed while its work lasts, so the work of a killed worker is free again soon.
-HOLD_SECONDS = 15.0
+HOLD_SECONDS = 10.0
 Clock = Callable[[], float]
 
 

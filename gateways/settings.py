@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     lease_seconds: int = Field(
         default=150, ge=5, description="longest time that a claim is renewed; above task_seconds"
     )
+    claim_seconds: float = Field(
+        default=10.0, ge=1, le=60, description="a claim that is not renewed for so long is free for another worker"
+    )
     max_attempts: int = Field(default=5, ge=1, description="after so many failures an event is a dead letter")
     debounce_seconds: float = Field(
         default=0.2, ge=0, le=60, description="quiet time before a patient is assessed again"

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateways.inbox import HOLD_SECONDS
 from gateways.jobs import Job
 from schemas.errors import Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
 from workers.bench import Bench
@@ -101,9 +100,9 @@ def _kept(bench: Bench, job: Job) -> Iterator[None]:
     ended = threading.Event()
 
     def renew() -> None:
-        rounds = int(bench.settings.lease_seconds / (HOLD_SECONDS / 3))
-        for _ in range(rounds):
-            if ended.wait(HOLD_SECONDS / 3):
+        pause = bench.settings.claim_seconds / 3
+        for _ in range(int(bench.settings.lease_seconds / pause)):
+            if ended.wait(pause):
                 return
             try:
                 if not bench.jobs.renew(job):
