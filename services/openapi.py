@@ -42,6 +42,7 @@ MESSAGES: dict[type[BaseModel], Literal["validation", "serialization"]] = {
 ERRORS: dict[str, str] = {
     "400": "not JSON, or not a request that can be read",
     "401": "not authenticated",
+    "403": "another patient's, or not from a configured EHR",
     "404": "nothing at this address",
     "405": "this address does not take this method",
     "412": "prefetch that a risk needs could not be had (card policy, missing_data)",
@@ -71,6 +72,12 @@ def document(base_url: str, version: str) -> Json:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "senders: the token whose SHA-256 is configured; CDS clients: a signed JWT per call",
+                },
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "__Host-vbq-review",
+                    "description": "what a SMART launch leaves in the browser; vbq-review on loopback without TLS",
                 },
                 "signature": {
                     "type": "apiKey",
@@ -241,6 +248,7 @@ def pages() -> Json:
                 "responses": found("HTML", "text/html", html),
             }
         },
+        **review(),
         "/models/{name}": {
             "parameters": [in_path("name", "model id")],
             "get": {
@@ -249,6 +257,61 @@ def pages() -> Json:
                 "security": [],
                 "responses": {**model, **errors("404")},
             },
+        },
+    }
+
+
+def review() -> Json:
+    """The page behind a card and the SMART launch to it. Errors are pages where a browser asks for them."""
+    html: Json = {"type": "string"}
+    identifier = in_path("identifier", "assessment id")
+    session: Json = {"tags": ["pages"], "security": [{"session": []}]}
+    refusals = errors("400", "401", "403", "404", "503")
+    away = {"description": "to the EHR's authorization server, or from there to the page"}
+
+    def asked(name: str, description: str) -> Json:
+        return {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": {"type": "string"},
+            "description": description,
+        }
+
+    return {
+        "/review/{identifier}": {
+            "parameters": [identifier],
+            "get": {
+                **session,
+                "summary": "What stands behind a card: risk, inputs, measurement, history",
+                "responses": {**found("HTML", "text/html", html), **refusals},
+            },
+        },
+        "/review/{identifier}/slice.png": {
+            "parameters": [identifier],
+            "get": {
+                **session,
+                "summary": "The measured slice",
+                "responses": {**found("PNG", "image/png", {}), **refusals},
+            },
+        },
+        "/launch": {
+            "get": {
+                "tags": ["pages"],
+                "security": [],
+                "summary": "SMART App Launch from a configured EHR",
+                "parameters": [asked("iss", "FHIR base URL of the EHR"), asked("launch", "the EHR's launch parameter")],
+                "responses": {"302": away, **errors("400", "403", "503")},
+            }
+        },
+        "/callback": {
+            "get": {
+                "tags": ["pages"],
+                "security": [],
+                "summary": "Where the EHR's authorization server sends the browser back to",
+                "parameters": [asked("code", "authorization code"), asked("state", "ours"), asked("error", "OAuth 2")],
+                "responses": {"303": away, **errors("403", "404", "503")},
+            }
         },
     }
 

@@ -144,6 +144,7 @@ def test_the_ingress_keeps_metrics_and_health_inside_the_cluster() -> None:
     paths = {row["path"]: row["backend"]["service"]["name"] for row in ingress["spec"]["rules"][0]["http"]["paths"]}
     assert paths["/events"] == "bone-intake"
     assert paths["/cds-services"] == "bone-cds"
+    assert {paths[f"/{name}"] for name in ("review", "launch", "callback", "models", "static")} == {"bone-cds"}
     assert not {"/metrics", "/healthz", "/readyz"} & set(paths)
 
 
