@@ -6,6 +6,7 @@ import click
 
 from commands.evidence_files import write_evidence
 from commands.exits import DONE, FAILED, print_json
+from gateways.decoder import decoder_of
 from gateways.dicom import StudyFiles, limits_of, open_study
 from gateways.rois import read_regions
 from gateways.rois.frames import slice_named
@@ -76,18 +77,23 @@ def measure(
         raise click.UsageError("name the STUDY to measure, or an archive with --batch DIR --out FILE")
     if rois is not None and regions_only:
         raise click.UsageError("--regions-only finds the regions; leave out --rois")
-    files = open_study(study, study_uid=study_uid, limits=limits_of(load_settings()))
     if slice_ is not None and rois is None:
         raise click.UsageError("--slice says where the regions of --rois lie; give both")
+    settings = load_settings()
+    decoder = click.get_current_context().with_resource(decoder_of(settings))
+    decoder.start()
+    network = load_network() if rois is None or compare else None  # while the decoder starts
+    files = open_study(study, study_uid=study_uid, limits=limits_of(settings), reader=decoder)
     image = slice_named(files, slice_) if slice_ is not None else None
     regions = read_regions(rois, files, image=image) if rois else None
-    automatic_too = compare or regions is None or bool(regions.unconfirmed)
+    if regions is not None and regions.unconfirmed and network is None:
+        network = load_network()
     result = measure_study(
         files.study,
         files.load_pixels,
         regions,
         regions_source=rois.name if rois else None,
-        network=load_network() if automatic_too else None,
+        network=network,
         levels_only=regions_only,
     )
     if as_json:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from commands.exits import DONE, FAILED
 from commands.measurement_table import Journal, Row, row_of, write_table
+from gateways.decoder import Decoder, decoder_of
 from gateways.dicom import limits_of, open_study
 from gateways.settings import load_settings
 from schemas.errors import NotMeasurable, Rejected
@@ -22,6 +23,7 @@ from vbq.imaging.network import Network, load_network
 from vbq.imaging.unaided import ALGORITHM
 
 _network: list[Network] = []  # of this worker process, loaded by its initializer
+_decoder: list[Decoder] = []  # as above; it ends when this process does
 
 
 def measure_batch(archive: Path, table: Path, processes: int) -> int:
@@ -72,13 +74,15 @@ def _measured(folders: list[Path], processes: int) -> Iterator[Row]:
 
 
 def _load() -> None:
+    _decoder.append(decoder_of(load_settings()))
+    _decoder[0].start()
     _network.append(load_network())
 
 
 def _row(folder: Path) -> Row:
     started = time.monotonic()
     try:
-        files = open_study(folder, limits=limits_of(load_settings()))
+        files = open_study(folder, limits=limits_of(load_settings()), reader=_decoder[0])
         result = measure(files.study, files.load_pixels, None, network=_network[0])
     except Rejected as error:
         pairs = error.reasons if isinstance(error, NotMeasurable) else [(error.reason_code, error.detail)]

@@ -1,9 +1,15 @@
-"""A study on disk: headers of everything at once, pixels of one series when they are asked for."""
+"""A study on disk: headers of everything at once, pixels of one series when they are asked for.
 
+Files are hostile until read. Who reads them is a Reader: decoder.Decoder, a limited child process, for whatever came
+from outside; Here, this process, for what we made ourselves.
+"""
+
+import errno
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydicom import Dataset
 
@@ -19,7 +25,43 @@ from schemas.measurement import Reason
 from vbq.imaging.identity import StudyIdentity
 from vbq.imaging.volume import Series, Slice, Study
 
-__all__ = ["DicomLimits", "StudyFiles", "limits_of", "open_study"]
+__all__ = ["DicomLimits", "Here", "Reader", "StudyFiles", "limits_of", "open_study"]
+
+Headers = list[Instance] | Reason
+
+
+class Reader(Protocol):
+    """Reads files. An answer per question, in order; a Reason where a file cannot be read."""
+
+    def headers(self, paths: Sequence[Path], limits: DicomLimits) -> list[Headers]:
+        """The images of each file: none (no image), one, or one for each frame."""
+
+    def slices(self, instances: Sequence[Instance], limits: DicomLimits) -> list[Slice | Reason]:
+        """The pixels of each image."""
+
+
+class Here:
+    """Reads in this process: what the decoder's process does, and what we do with files of our own making."""
+
+    def headers(self, paths: Sequence[Path], limits: DicomLimits) -> list[Headers]:
+        return [headers_of(path, limits) for path in paths]
+
+    def slices(self, instances: Sequence[Instance], limits: DicomLimits) -> list[Slice | Reason]:
+        opened: dict[Path, Dataset] = {}
+        return [load_slice(instance, limits, opened) for instance in instances]
+
+
+def headers_of(path: Path, limits: DicomLimits) -> Headers:
+    """The images in a file. One broken file does not spoil a study, so what is wrong with it is an answer."""
+    try:
+        read = read_instance(path)
+        return frames_of(read, limits) if isinstance(read, Instance) else (read or [])
+    except Rejected as error:
+        return Reason(code=error.reason_code, text=error.detail)
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            return Reason(code="memory", text="the file needs more memory than VBQ_DECODER_MEMORY_BYTES gives")
+        return Reason(code="not-readable", text="the file cannot be opened; check its permissions")
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,15 +73,15 @@ class StudyFiles:
     instances: dict[str, tuple[Instance, ...]]
     """Series UID -> its files."""
     limits: DicomLimits
+    reader: Reader = field(default_factory=Here)
 
     def load_pixels(self, series_uid: str) -> Series:
         """Decode one series. Raises NotMeasurable, with the reasons, where not one slice can be decoded."""
         header = next(header for header in self.study.series if header.uid == series_uid)
         slices: list[Slice] = []
         unreadable: dict[str, Reason] = {}
-        opened: dict[Path, Dataset] = {}
-        for instance in self.instances[series_uid]:
-            loaded = load_slice(instance, self.limits, opened)
+        asked = self.instances[series_uid]
+        for instance, loaded in zip(asked, self.reader.slices(asked, self.limits), strict=True):
             if isinstance(loaded, Slice):
                 slices.append(loaded)
             else:
@@ -52,20 +94,25 @@ class StudyFiles:
     def load_slice(self, series_uid: str, sop_instance_uid: str) -> Slice:
         """Decode one slice, e.g. to draw it. Raises NotMeasurable where it cannot be read."""
         instance = next(row for row in self.instances[series_uid] if row.slice_uid == sop_instance_uid)
-        loaded = load_slice(instance, self.limits)
+        loaded = self.reader.slices([instance], self.limits)[0]
         if not isinstance(loaded, Slice):
             raise NotMeasurable(f"the slice cannot be read: {loaded.text}", code=loaded.code)
         return loaded
 
 
-def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLimits | None = None) -> StudyFiles:
+def open_study(
+    directory: Path, *, study_uid: str | None = None, limits: DicomLimits | None = None, reader: Reader | None = None
+) -> StudyFiles:
     """Read the headers of the DICOM files at or below `directory`.
 
-    With `study_uid` only that study counts. Raises NotAcceptable (nothing there, several studies and none named,
+    With `study_uid` only that study counts. `reader` reads the files, now and later: a decoder.Decoder for what came
+    from outside. Raises NotAcceptable (nothing there, several studies and none named,
     nothing readable), TooLarge (limits), IdentityMismatch (another study than named; files of two patients).
     """
-    limits = limits or DicomLimits()
-    found, odd = _read_headers(dicom_files(directory, limits), limits)
+    limits, reader = limits or DicomLimits(), reader or Here()
+    read = reader.headers(dicom_files(directory, limits), limits)
+    odd = [one for one in read if isinstance(one, Reason)]
+    found = [instance for one in read if not isinstance(one, Reason) for instance in one]
     wanted = _of_study(found, study_uid, odd)
     identity = _one_identity(wanted)
     by_series: dict[str, list[Instance]] = defaultdict(list)
@@ -89,33 +136,13 @@ def open_study(directory: Path, *, study_uid: str | None = None, limits: DicomLi
         series=tuple(series_header(uid, rows, limits) for uid, rows in sorted(by_series.items())),
         flags=tuple(flags),
     )
-    return StudyFiles(study, identity, {uid: tuple(rows) for uid, rows in by_series.items()}, limits)
+    return StudyFiles(study, identity, {uid: tuple(rows) for uid, rows in by_series.items()}, limits, reader)
 
 
 def sorted_counts(reasons: Iterable[Reason]) -> list[tuple[Reason, int]]:
     """Distinct reasons with how often each came up, most frequent first."""
     counts = Counter((reason.code, reason.text) for reason in reasons)
     return [(Reason(code=code, text=text), count) for (code, text), count in counts.most_common()]
-
-
-def _read_headers(paths: Sequence[Path], limits: DicomLimits) -> tuple[list[Instance], list[Reason]]:
-    """The images among the files, and why others cannot be read. One broken file does not spoil a study."""
-    found: list[Instance] = []
-    odd: list[Reason] = []
-    for path in paths:
-        try:
-            read = read_instance(path)
-            frames = frames_of(read, limits) if isinstance(read, Instance) else []
-        except Rejected as error:
-            odd.append(Reason(code=error.reason_code, text=error.detail))
-            continue
-        except OSError:
-            odd.append(Reason(code="not-readable", text="the file cannot be opened; check its permissions"))
-            continue
-        found += frames
-        if isinstance(read, Reason):
-            odd.append(read)
-    return found, odd
 
 
 def _of_study(found: list[Instance], study_uid: str | None, odd: list[Reason]) -> list[Instance]:

@@ -1,9 +1,12 @@
 """What we are willing to open: limits of a study and the transfer syntaxes that we decode."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gateways.dicom_walk import DEFLATED_LE, EXPLICIT_LE, IMPLICIT_LE
-from gateways.settings import Settings
+
+if TYPE_CHECKING:
+    from gateways.settings import Settings  # the decoder's process starts without them
 
 RLE = "1.2.840.10008.1.2.5"
 JPEG_LS = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
@@ -30,7 +33,7 @@ class DicomLimits:
     """Rows x columns x slices of the series that is measured: 384 MiB once decoded."""
 
 
-def limits_of(settings: Settings) -> DicomLimits:
+def limits_of(settings: "Settings") -> DicomLimits:
     """The limits that the settings give."""
     return DicomLimits(
         instances=settings.max_study_instances, study_bytes=settings.max_study_bytes, pixels=settings.max_pixels

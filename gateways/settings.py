@@ -37,6 +37,10 @@ class Settings(BaseSettings):
     max_study_instances: int = Field(default=2000, ge=1, description="largest number of DICOM instances in a study")
     max_study_bytes: int = Field(default=2 * 2**30, ge=2**20, description="largest study in bytes")
     max_pixels: int = Field(default=4096 * 4096, ge=2**16, description="largest rows x columns of an image")
+    decoder_memory_bytes: int = Field(
+        default=2**30, ge=2**28, description="address space of the process that reads DICOM files"
+    )
+    decoder_seconds: int = Field(default=20, ge=1, le=600, description="longest time that reading one DICOM file takes")
     worker_concurrency: int = Field(default=1, ge=1, description="Celery prefork children per worker")
     task_seconds: int = Field(default=120, ge=5, description="hard time limit of one task")
     lease_seconds: int = Field(

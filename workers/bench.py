@@ -7,6 +7,7 @@ from importlib.metadata import version
 
 from gateways.broker import Sender, WakeKind
 from gateways.database import Database
+from gateways.decoder import Decoder, decoder_of
 from gateways.facts import Facts
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
@@ -64,6 +65,11 @@ class Bench:
         """The segmentation network, loaded for the first study without regions (a session does not survive a fork)."""
         return load_network()
 
+    @cached_property
+    def decoder(self) -> Decoder:
+        """The child process that reads DICOM files, started for the first study and kept for the next ones."""
+        return decoder_of(self.settings)
+
     def now(self) -> dt.datetime:
         """The time, in UTC."""
         return dt.datetime.now(dt.UTC)
@@ -76,5 +82,7 @@ class Bench:
             return
 
     def close(self) -> None:
+        if "decoder" in vars(self):
+            self.decoder.close()
         self.sender.close()
         self.database.close()

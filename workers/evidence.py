@@ -49,7 +49,7 @@ def _send(bench: Bench, subject: str, result: Measurement, archives: list[Pacs])
     bodies = [json.loads(row.body) for row in endpoints]
     with tempfile.TemporaryDirectory(prefix="vbq-evidence-") as scratch:
         place = locate(resource, bodies, bench.config, scratch=Path(scratch), limits=limits)
-        files = open_study(place, study_uid=result.study_uid, limits=limits)
+        files = open_study(place, study_uid=result.study_uid, limits=limits, reader=bench.decoder)
         made = evidence_of(result, files, software=bench.software, now=bench.now())
     for pacs in archives:
         store(pacs, result.study_uid, [made.report, made.capture])

@@ -62,7 +62,7 @@ def measured(
     limits = limits_of(bench.settings)
     with scratch(bench.settings.data_dir) as fetched:
         place = _place(study, endpoints, bench.config, fetched, limits)
-        files = open_study(place, study_uid=study_uid_of(study), limits=limits)
+        files = open_study(place, study_uid=study_uid_of(study), limits=limits, reader=bench.decoder)
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
         rois, source = drawn if drawn is not None else (None, None)
