@@ -11,7 +11,15 @@ from alembic.migration import MigrationContext
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
-from gateways import audit_tables, feedback, patient_tables, registry_tables, review_tables, subscription_tables
+from gateways import (
+    audit_tables,
+    ehr_tables,
+    feedback,
+    patient_tables,
+    registry_tables,
+    review_tables,
+    subscription_tables,
+)
 from gateways.database import Database
 from gateways.tables import leases, metadata
 from schemas.errors import NotConfigured, StoreUnavailable
@@ -21,7 +29,7 @@ ROW = {"name": "a", "holder": "b", "until": 1.0}
 
 def test_the_migrations_make_exactly_the_tables_that_the_code_means(database: Database) -> None:
     parts = (feedback.feedback, registry_tables.models, review_tables.pictures, audit_tables.audit)
-    more = (patient_tables.patient_ties, subscription_tables.subscriptions)
+    more = (patient_tables.patient_ties, subscription_tables.subscriptions, ehr_tables.circuits)
     assert {row.name for row in (*parts, *more)} <= set(metadata.tables)
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
