@@ -5,7 +5,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from schemas.cds import Discovery, FeedbackMessage, HookRequest, HookResponse
-from services.fhir_read import TYPES, parameters_of
+from services.card_ids import HOOKS
+from services.discovery import SERVICES
+from services.fhir_read import FORMATS, TYPES, parameters_of
 
 Json = dict[str, Any]
 
@@ -45,6 +47,7 @@ ERRORS: dict[str, str] = {
     "403": "another patient's, or not from a configured EHR",
     "404": "nothing at this address",
     "405": "this address does not take this method",
+    "406": "JSON is the only format",
     "412": "prefetch that a risk needs could not be had (card policy, missing_data)",
     "413": "the body is too large (VBQ_MAX_BODY_BYTES)",
     "415": "the body must be JSON",
@@ -98,6 +101,7 @@ def schemas() -> Json:
         made = model.model_json_schema(mode=mode, by_alias=True, ref_template="#/components/schemas/{model}")
         found |= made.pop("$defs", {})
         found[model.__name__] = made
+    found["HookRequest"]["properties"]["hook"]["enum"] = list(HOOKS)
     return found
 
 
@@ -122,8 +126,12 @@ def in_path(name: str, description: str) -> Json:
 
 
 def in_query(name: str) -> Json:
-    kind = "integer" if name in {"_count", "_offset"} else "string"
-    return {"name": name, "in": "query", "required": False, "schema": {"type": kind}}
+    schema: Json = {"type": "string"}
+    if name in {"_count", "_offset"}:
+        schema = {"type": "integer", "minimum": 0}
+    elif name == "_format":
+        schema["enum"] = list(FORMATS)
+    return {"name": name, "in": "query", "required": False, "schema": schema}
 
 
 def events() -> Json:
@@ -163,6 +171,7 @@ def events() -> Json:
 def hooks() -> Json:
     """CDS Hooks."""
     name = in_path("name", "a service id of the discovery")
+    name["schema"]["enum"] = sorted(SERVICES)
     refusals = ("400", "401", "404", "413", "415", "500", "503")
 
     def body(model: type[BaseModel]) -> Json:
@@ -210,7 +219,7 @@ def fhir() -> Json:
                 "summary": "CapabilityStatement",
                 "tags": ["fhir"],
                 "security": [],
-                "responses": found("what can be done"),
+                "responses": {**found("what can be done"), **errors("406")},
             }
         }
     }
@@ -220,7 +229,7 @@ def fhir() -> Json:
                 "summary": f"Search {type_}, newest first",
                 "tags": ["fhir"],
                 "parameters": [in_query(name) for name in parameters_of(type_)],
-                "responses": {**found("a searchset Bundle"), **errors("400", "401", "503")},
+                "responses": {**found("a searchset Bundle"), **errors("400", "401", "406", "503")},
             }
         }
         paths[f"/fhir/{type_}/{{id_}}"] = {
@@ -228,7 +237,7 @@ def fhir() -> Json:
             "get": {
                 "summary": f"Read one {type_}",
                 "tags": ["fhir"],
-                "responses": {**found("the resource"), **errors("401", "404", "503")},
+                "responses": {**found("the resource"), **errors("401", "404", "406", "503")},
             },
         }
     return paths

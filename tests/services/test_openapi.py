@@ -1,6 +1,6 @@
 """The OpenAPI document and the service say the same: real answers fit its schemas, and no status is unannounced.
 
-A stand-in for schemathesis, which the lock files do not hold: requests are made by Hypothesis from the document itself.
+Beside tests/services/test_schemathesis.py: here whole requests are mutated, so that most get beyond the first check.
 """
 
 import json
