@@ -1,4 +1,4 @@
-"""Which sends to the EHR began and were not seen to end: a note on disk before the call, taken back with its success."""
+"""Sends to the EHR that began and were not seen to end: noted on disk before the call, struck out with its success."""
 
 import time
 from collections.abc import Callable

@@ -30,6 +30,7 @@ FHIR_JSON = "application/fhir+json"
 LOGIN = "ehr-login"
 FORBIDDEN = "ehr-forbidden"
 CONNECT_SECONDS = 3.0
+SETTLE_SECONDS = 5.0  # a write that was cut off may still be at work there; whoever looks too soon finds nothing
 CHUNK = 64 * 1024
 LONGEST_BACKOFF_SECONDS = 30.0
 _DOTS = re.compile(r"(?i)(^|/|\\)(\.|%2e){1,2}(/|\\|$)")
@@ -44,8 +45,8 @@ class Breaker(Protocol):
     def succeeded(self) -> None:
         """The system answered."""
 
-    def failed(self, code: str, retry_after_s: float | None) -> None:
-        """The system did not answer, or said that it cannot."""
+    def failed(self, code: str, retry_after_s: float | None) -> float | None:
+        """The system did not answer, or said that it cannot. Seconds until it is called again; None: at any time."""
 
 
 @dataclass(frozen=True)
@@ -162,11 +163,12 @@ class FhirHttp:
                 yield Streamed(reply.status_code, reply.headers, self._parts(reply, until if whole else None))
         except (httpx.TransportError, httpx.InvalidURL) as error:
             found = EhrUnavailable(f"the FHIR server did not answer ({type(error).__name__}); it will be asked again")
-            self._failed(found)
-            raise found from error
+            raise self._failed(found, settle=method != "GET" and not never_sent(error)) from error
         except EhrUnavailable as error:
-            self._failed(error)
-            raise
+            found = self._failed(error)
+            if found is error:
+                raise
+            raise found from error
         else:
             if self._breaker is not None:
                 self._breaker.succeeded()
@@ -198,14 +200,20 @@ class FhirHttp:
                 code=LOGIN if status == 401 else FORBIDDEN,
             )
 
-    def _failed(self, error: EhrUnavailable) -> None:
-        """A 403 is about one resource or one right; everything else says that the next call will not fare better."""
-        if self._breaker is None or isinstance(error, CircuitOpen):
-            return
-        if error.reason_code == FORBIDDEN:
+    def _failed(self, error: EhrUnavailable, *, settle: bool = False) -> EhrUnavailable:
+        """What is to be raised for `error`, of which the breaker hears. A 403 is about one resource or one right; all
+        else says that the next call will not fare better. `settle`: the server may still be at work on a write.
+        """
+        wait = error.retry_after_s
+        if self._breaker is not None and error.reason_code == FORBIDDEN:
             self._breaker.succeeded()
-        else:
-            self._breaker.failed(error.reason_code, error.retry_after_s)
+        elif self._breaker is not None and not isinstance(error, CircuitOpen):
+            opened = self._breaker.failed(error.reason_code, wait)
+            if opened is not None:
+                error = CircuitOpen(error.detail, code=error.reason_code, retry_after_s=max(opened, wait or 0.0))
+        if settle:
+            error.retry_after_s = max(error.retry_after_s or 0.0, SETTLE_SECONDS)
+        return error
 
     def _parts(self, reply: "httpx.Response", until: float | None) -> Iterator[bytes]:
         """The body, unzipped; bounded in bytes and time where `until` (monotonic seconds) is given."""
@@ -248,6 +256,13 @@ class FhirHttp:
             )
             self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         return self._client
+
+
+def never_sent(error: Exception) -> bool:
+    """Whether the server cannot have seen anything of the call that failed so."""
+    import httpx
+
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.InvalidURL)
 
 
 def plain_parts(raw: Iterator[bytes], encoding: str | None) -> Iterator[bytes]:

@@ -132,10 +132,14 @@ class Jobs:
         self._settle(connection, job, state=state, done=job.run, attempts=0, reason_code=None, reason_text=None)
         return bool(connection.scalar(select(more).where(jobs.c.id == job.claim.id)))
 
-    def fail(self, connection: Connection, job: Job, *, code: str, text: str, delay_seconds: float) -> None:
-        """Try again after `delay_seconds`; a bump makes it sooner."""
+    def fail(
+        self, connection: Connection, job: Job, *, code: str, text: str, delay_seconds: float, spared: bool = False
+    ) -> None:
+        """Try again after `delay_seconds`; a bump makes it sooner. `spared`: this attempt does not count."""
         due_at = self._clock() + delay_seconds
-        self._settle(connection, job, state="due", reason_code=code, reason_text=text, due_at=due_at)
+        attempts = jobs.c.attempts - 1 if spared else jobs.c.attempts
+        values = {"attempts": attempts, "reason_code": code, "reason_text": text, "due_at": due_at}
+        self._settle(connection, job, state="due", **values)
 
     def bury(self, connection: Connection, job: Job, *, code: str, text: str) -> None:
         """Dead, with the reason; a bump or a replay brings it back. If one came while it ran, it runs again."""

@@ -2,6 +2,7 @@
 
 Rejected      never again: dead, with the code
 Unavailable   again with growing delays (or when the other system says), PATIENCE times as often as other errors
+CircuitOpen   the system is known to be away: again when it is asked next; waiting for it spends no attempt
 Superseded    another worker has it: nothing to do
 anything else a defect of ours: again, at most VBQ_MAX_ATTEMPTS times in all
 """
@@ -14,28 +15,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateways.jobs import Job
-from schemas.errors import Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
+from schemas.errors import CircuitOpen, Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
 from workers.bench import Bench
 
 PATIENCE = 4
 LONGEST_DELAY_SECONDS = 300.0
+SHORTEST_WAIT_SECONDS = 1.0
+SPREAD = 16
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to become of work that failed. `delay_seconds` None: dead."""
+    """What is to become of work that failed. `delay_seconds` None: dead. `spared`: the attempt does not count."""
 
     code: str
     text: str
     delay_seconds: float | None
+    spared: bool = False
 
 
 def verdict(error: Exception, attempts: int, max_attempts: int) -> Verdict:
     """What `error`, in the `attempts`-th attempt, means for the work. Pure."""
     if isinstance(error, Rejected):
         return Verdict(error.reason_code, error.detail, None)
+    if isinstance(error, CircuitOpen):
+        wait = max(error.retry_after_s or 0.0, SHORTEST_WAIT_SECONDS)
+        return Verdict(error.reason_code, error.detail, min(wait, LONGEST_DELAY_SECONDS), spared=True)
     if isinstance(error, Unavailable):
         wait = max(backoff_seconds(attempts), error.retry_after_s or 0.0)
         gone = attempts >= PATIENCE * max_attempts
@@ -79,7 +86,10 @@ def _settle(bench: Bench, job: Job, found: Verdict) -> None:
         with bench.database.write() as connection:
             if found.delay_seconds is not None:
                 delay = found.delay_seconds
-                bench.jobs.fail(connection, job, code=found.code, text=found.text, delay_seconds=delay)
+                if found.spared:  # all that wait for one system would come back at once
+                    delay *= 1 + job.claim.id % SPREAD / (4 * SPREAD)
+                values = {"code": found.code, "text": found.text}
+                bench.jobs.fail(connection, job, **values, delay_seconds=delay, spared=found.spared)
                 return
             bench.jobs.bury(connection, job, code=found.code, text=found.text)
             if job.kind == "measure":  # the patient is assessed without it, so that somebody sees what is missing

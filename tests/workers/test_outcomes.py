@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.errors import EhrUnavailable, Forbidden, PacsUnavailable
+from schemas.errors import CircuitOpen, EhrUnavailable, Forbidden, PacsUnavailable
 from workers.outcomes import LONGEST_DELAY_SECONDS, PATIENCE, backoff_seconds, verdict
 
 
@@ -23,6 +23,15 @@ def test_a_system_that_is_away_is_waited_for_but_not_for_ever(attempts: int, del
 def test_a_system_that_says_when_is_believed_within_reason() -> None:
     assert verdict(EhrUnavailable("busy", retry_after_s=40), 1, 5).delay_seconds == 40.0
     assert verdict(EhrUnavailable("busy", retry_after_s=86400), 1, 5).delay_seconds == LONGEST_DELAY_SECONDS
+
+
+@pytest.mark.parametrize(("asked", "delay"), [(None, 1.0), (0.2, 1.0), (40, 40.0), (86400, LONGEST_DELAY_SECONDS)])
+@pytest.mark.parametrize("attempts", [1, 20, 1000])
+def test_waiting_for_a_system_that_is_known_to_be_away_spends_nothing(
+    attempts: int, asked: float | None, delay: float
+) -> None:
+    found = verdict(CircuitOpen("away", retry_after_s=asked), attempts, 5)
+    assert (found.delay_seconds, found.spared) == (delay, True)
 
 
 def test_a_defect_names_its_place_and_not_its_words() -> None:
