@@ -15,6 +15,7 @@ from scipy.ndimage import binary_opening, label
 from schemas.measurement import Level, Reason
 from vbq.imaging.bodies import MERGED_RATIO, Body, Point
 from vbq.imaging.network import DISC, SACRUM, VERTEBRAL_BODY
+from vbq.imaging.sacrum import sacral_doubts
 
 FROM_BELOW: tuple[Level, ...] = ("L5", "L4", "L3", "L2", "L1", "T12", "T11")
 SMALLEST_SACRUM_MM2 = 250.0
@@ -51,7 +52,7 @@ def number_bodies(bodies: list[Body], probabilities: Probabilities, pixel_mm: tu
         confidence *= 0.4
     else:
         confidence *= sacrum.sureness
-        doubts += _transition(lowest, sacrum)
+        doubts += _transition(lowest, sacrum) or sacral_doubts(sacrum.piece, pixel_mm, whole, sacrum.top)
     doubts += _uneven(whole)
     slips = _slips(whole)
     confidence *= 0.5 ** len(doubts)
@@ -69,13 +70,14 @@ def number_bodies(bodies: list[Body], probabilities: Probabilities, pixel_mm: tu
     return Numbering(levels, sacrum.top if sacrum else None, confidence, doubts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Sacrum:
     top: Point
     sureness: float
     bodylike: float
     disc_above: float
     distance_mm: float
+    piece: NDArray[np.bool_]
 
 
 def _sacrum(probabilities: Probabilities, pixel_mm: tuple[float, float], lowest: Body) -> _Sacrum | None:
@@ -104,6 +106,7 @@ def _sacrum(probabilities: Probabilities, pixel_mm: tuple[float, float], lowest:
             float(seen[VERTEBRAL_BODY]),
             _disc_between(probabilities, pixel_mm, lowest.centre, top),
             float(away[first]),
+            piece,
         )
         if best is None or found.distance_mm < best.distance_mm:
             best = found

@@ -48,6 +48,8 @@ def paint_body(canvas: Canvas, body: Vertebra) -> None:
 def body_distance(body: Vertebra, x: Image, a: Image, h: Image) -> Image:
     """Signed distance in mm to a body's surface: kidney-shaped from above, waisted, with hollow endplates."""
     half_depth, half_height = np.float32(body.depth_mm / 2), np.float32(body.height_mm / 2)
+    if body.taper:
+        a = a / (1 - np.float32(body.taper) * np.clip(np.float32(0.5) - h / np.float32(body.height_mm), 0, 1))
     side = np.minimum(np.square(x / np.float32(body.half_width_mm)), 1)
     waist = np.float32(body.waist_mm) * np.maximum(1 - np.square(h / half_height), 0)
     front = -half_depth * np.sqrt(1 - side)

@@ -30,6 +30,7 @@ class Vertebra:
     marrow: float = 1.0
     fracture: Fracture | None = None
     mobile: bool = False
+    taper: float = 0.0  # share of its depth by which the lower endplate is shorter than the upper one
 
     @property
     def sacral(self) -> bool:
@@ -114,6 +115,7 @@ def build_spine(parameters: PhantomParameters) -> Spine:
                 marrow=float(1 + rng.normal(0, 0.035)),
                 fracture=fracture,
                 mobile=level in mobile,
+                taper=0.16 if level in mobile else 0.0,
             )
         )
     placed = _stack(bodies, discs, template.origin, parameters)
@@ -132,7 +134,7 @@ def _varied(template: Template, parameters: PhantomParameters) -> Template:
     if variant == "sacralised-l5":
         tilt[l5], depth[l5], discs[l5] = 32.0, 31.0, 3.5
     elif variant == "lumbarised-s1":
-        tilt[s1], tilt[l5], depth[s1], depth[s2], discs[s1] = 27.0, 16.0, 33.0, 28.0, 9.0
+        tilt[s1], tilt[l5], depth[s1], depth[s2], discs[s1] = 29.0, 17.0, 33.0, 25.0, 7.5
     elif variant == "merged-sacrum":
         tilt[l5], discs[l5] = 28.0, 0.8
     return replace(template, tilt_deg=tuple(tilt), depth_mm=tuple(depth), disc_below_mm=tuple(discs))
