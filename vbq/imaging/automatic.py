@@ -9,6 +9,7 @@ from schemas.errors import NotMeasurable
 from schemas.measurement import BodyShape, Ellipse, Level, Reason, Region
 from vbq.imaging.bodies import Body, find_bodies
 from vbq.imaging.canonical import SagittalView
+from vbq.imaging.coil import coil_slope, slope_to_the_back
 from vbq.imaging.fluid import fluid_ovals
 from vbq.imaging.marrow import Marrow, body_oval, outlying, pixels_in
 from vbq.imaging.network import Network
@@ -36,6 +37,8 @@ class Found:
     outlying: dict[Level, str]
     """Levels that do not count, with the reason."""
     shapes: dict[Level, BodyShape]
+    coil_per_mm: float | None
+    """Relative change of the coil's sensitivity per mm to the back, as the bodies' marrow tells it."""
     flags: list[Reason] = field(default_factory=list)
 
 
@@ -53,6 +56,7 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
     bodies: dict[Level, Region] = {}
     values: dict[tuple[str, Level], Floats] = {}
     marrow: dict[Level, Marrow] = {}
+    slopes: dict[Level, float] = {}
     elsewhere: list[str] = []
     for level in REGION_LEVELS:
         if level not in spine.levels:
@@ -67,13 +71,16 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
         bodies[level] = region_of(view.in_slice(oval), view.image)
         values["body", level] = seen
         marrow[level] = Marrow(body.centre[0], seen)
+        slope = slope_to_the_back(oval, view)
+        if slope is not None:
+            slopes[level] = slope
         if place != spine.best:
             elsewhere.append(level)
     if elsewhere:
         text = f"the spine curves to the side: {', '.join(elsewhere)} measured on slices of their own"
         flags.append(Reason(code="slice-per-level", text=text))
     shapes = body_shapes(spine.levels)
-    found = Found(spine, bodies, {}, values, _not_counting(marrow, shapes), shapes, flags)
+    found = Found(spine, bodies, {}, values, _not_counting(marrow, shapes), shapes, coil_slope(slopes), flags)
     if fluid:
         for level, one in fluid_ovals(spine).items():
             view = spine.views[one.place]

@@ -7,6 +7,7 @@ import numpy as np
 from schemas.errors import NotMeasurable
 from schemas.measurement import BODY_LEVELS, Level, Measurement, Numbering, Reason, Region, SliceRef
 from vbq.imaging.automatic import Found, find_regions
+from vbq.imaging.coil import PLACEMENT_MM, STEEP_PER_MM
 from vbq.imaging.fluid import fluid_ovals
 from vbq.imaging.marrow import body_oval, pixels_in
 from vbq.imaging.network import Network
@@ -15,12 +16,13 @@ from vbq.imaging.spine import Spine
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Slice
 
-ALGORITHM = "vbq-automatic 0.2.0"
+ALGORITHM = "vbq-automatic 0.3.0"
 """Name and version of this way of measuring; the version moves when the same input would give another number."""
 
 BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
 SEVERE_CURVE_MM, CURVE_MM = 12.0, 6.0
 WIDE_RANGE = 0.10
+WIDE_INTERVAL = 0.10
 HALF_A_SLICE = 0.25
 """The midline is found to half a slice: the SD from the choice of slice is taken as a quarter of the range over one
 slice to either side."""
@@ -47,12 +49,13 @@ def measure_unaided(draft: Measurement, slices: Sequence[Slice], start: int, net
         reasons = [Reason(code=error.reason_code, text=error.detail)]
         return draft.but(status="needs_regions", reasons=reasons, levels=_all_bodies(found), csf=found.csf)
     bounds = _slice_range(found, result)
+    interval = _widened(result, bounds, found.coil_per_mm)
     doubts = [*found.spine.numbering.unconfirmed, *_gaps(found, result)]
     return draft.but(
         status="needs_confirmation" if doubts else "measured",
         reasons=doubts,
         vbq=result.vbq,
-        interval=_widened(result, bounds),
+        interval=interval,
         slice_range=bounds,
         variants=result.variants,
         levels=_with_outlying(found, result),
@@ -61,6 +64,7 @@ def measure_unaided(draft: Measurement, slices: Sequence[Slice], start: int, net
             *draft.flags,
             *result.flags,
             *_range_flags(result, bounds),
+            *_interval_flags(result, interval, found.coil_per_mm),
             *flags_of(result, found.values, slices[found.spine.best]),
         ],
     )
@@ -208,14 +212,29 @@ def _slice_range(found: Found, result: Score) -> tuple[float, float] | None:
     return (min(ratios), max(ratios)) if len(ratios) > 1 else None
 
 
-def _widened(result: Score, bounds: tuple[float, float] | None) -> tuple[float, float]:
-    """The score's interval with the choice of slice added, on the log scale."""
-    if bounds is None:
-        return result.interval
+def _widened(result: Score, bounds: tuple[float, float] | None, coil_per_mm: float | None) -> tuple[float, float]:
+    """The score's interval with the choice of slice and the coil's falloff across the sac added, on the log scale."""
     spread = float(np.log(result.interval[1] / result.vbq))
-    slices = Z95 * HALF_A_SLICE * float(np.log(bounds[1] / bounds[0]))
-    total = float(np.exp(np.hypot(spread, slices)))
+    slices = Z95 * HALF_A_SLICE * float(np.log(bounds[1] / bounds[0])) if bounds is not None else 0.0
+    fluid = sum(region.used for region in result.csf.values())
+    place = Z95 * abs(coil_per_mm or 0.0) * PLACEMENT_MM / fluid**0.5
+    total = float(np.exp(np.linalg.norm([spread, slices, place])))
     return result.vbq / total, result.vbq * total
+
+
+def _interval_flags(result: Score, interval: tuple[float, float], coil_per_mm: float | None) -> list[Reason]:
+    flags = []
+    wide = interval[1] / result.vbq - 1
+    if wide > WIDE_INTERVAL:
+        text = f"the score is uncertain by {wide:.0%} (95 % interval {interval[0]:.2f} to {interval[1]:.2f})"
+        flags.append(Reason(code="interval-wide", text=text))
+    if coil_per_mm is not None and abs(coil_per_mm) > STEEP_PER_MM:
+        text = (
+            f"the coil's signal changes by {abs(coil_per_mm):.1%} a mm from front to back: where in the sac the CSF "
+            "regions lie changes the score"
+        )
+        flags.append(Reason(code="coil-falloff-steep", text=text))
+    return flags
 
 
 def _range_flags(result: Score, bounds: tuple[float, float] | None) -> list[Reason]:
