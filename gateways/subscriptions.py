@@ -71,6 +71,7 @@ class Subscriptions:
         reset = old is not None and newer and stated is not None and stated < old.numbers.top
         before = Numbers() if old is None or reset else old.numbers
         numbers = before.after(notice.numbers, notice.announced)
+        grew = count(numbers.missing) > count(before.missing)
         complete = old.complete_at if old is not None else None
         if not numbers.missing and not notice.search and (old is None or old.search_from is None):
             complete = max(complete or 0.0, sent)
@@ -87,8 +88,8 @@ class Subscriptions:
             numbers=numbers,
             complete_at=complete,
             search_from=old.search_from if old is not None else None,
-            progress=old.progress if old is not None else {},
-            gaps=(old.gaps if old is not None else 0) + int(count(numbers.missing) > count(before.missing)),
+            progress=old.progress if old is not None and not grew else {},
+            gaps=(old.gaps if old is not None else 0) + int(grew),
             resets=(old.resets if old is not None else 0) + int(reset),
         )
         if notice.search:
@@ -108,9 +109,10 @@ class Subscriptions:
             rows = connection.execute(select(subscriptions).order_by(subscriptions.c.source, subscriptions.c.id))
             return [_read(row) for row in rows]
 
-    def progress(self, connection: Connection, source: str, key: str, reached: dict[str, str]) -> None:
-        """Keep how far a search came, so that the next run goes on there."""
-        connection.execute(update(subscriptions).where(_is(source, key)).values(progress=json.dumps(reached)))
+    def progress(self, connection: Connection, then: Subscription, reached: dict[str, str]) -> None:
+        """Keep how far a search came that began at `then`, unless a notification came meanwhile: it may ask for more."""
+        same = and_(_is(then.source, then.id), subscriptions.c.event == then.event)
+        connection.execute(update(subscriptions).where(same).values(progress=json.dumps(reached)))
 
     def caught_up(self, connection: Connection, then: Subscription, *, closed: Spans) -> bool:
         """What was wanted when `then` was read is here; returns whether something else is wanted meanwhile."""

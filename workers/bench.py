@@ -9,6 +9,7 @@ from gateways.broker import Sender, WakeKind
 from gateways.database import Database
 from gateways.decoder import Decoder, decoder_of
 from gateways.facts import Facts
+from gateways.fhir_servers import FhirServers
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
 from gateways.models import Models
@@ -70,6 +71,11 @@ class Bench:
         """The child process that reads DICOM files, started for the first study and kept for the next ones."""
         return decoder_of(self.settings)
 
+    @cached_property
+    def servers(self) -> FhirServers:
+        """The FHIR servers that this process speaks to: connections and access tokens are kept."""
+        return FhirServers(self.config)
+
     def now(self) -> dt.datetime:
         """The time, in UTC."""
         return dt.datetime.now(dt.UTC)
@@ -82,6 +88,8 @@ class Bench:
             return
 
     def close(self) -> None:
+        if "servers" in vars(self):
+            self.servers.close()
         if "decoder" in vars(self):
             self.decoder.close()
         self.sender.close()

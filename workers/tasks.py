@@ -7,6 +7,7 @@ from gateways.broker import task_name
 from workers.assessing import assess_patient
 from workers.bench import Bench
 from workers.events import take_events
+from workers.fetching import fetch
 from workers.measuring import measure_study
 from workers.outcomes import run_job
 from workers.publishing import publish_patient
@@ -33,3 +34,7 @@ def register(app: "Celery", bench: Callable[[], Bench]) -> None:
     @app.task(name=task_name("publish"))
     def publish(row: int) -> None:
         run_job(bench(), row, publish_patient)
+
+    @app.task(name=task_name("fetch"))
+    def fetch_(row: int) -> None:
+        run_job(bench(), row, fetch)

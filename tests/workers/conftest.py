@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from gateways.audit import Audit
 from gateways.broker import WakeKind
 from gateways.database import Database
 from gateways.facts import Facts
@@ -25,11 +26,12 @@ from schemas.fhir.events import events_of
 from workers.assessing import assess_patient
 from workers.bench import Bench
 from workers.events import take_events
+from workers.fetching import fetch
 from workers.measuring import measure_study
 from workers.outcomes import run_job
 from workers.publishing import publish_patient
 
-STEPS = {"measure": measure_study, "assess": assess_patient, "publish": publish_patient}
+STEPS = {"measure": measure_study, "assess": assess_patient, "publish": publish_patient, "fetch": fetch}
 
 
 class NoBroker:
@@ -103,7 +105,7 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callabl
         own |= {"inbox": Inbox(database), "jobs": Jobs(database)}
         own |= {"facts": Facts(database), "results": Results(database), "models": Models(bench.settings, database)}
         own |= {"patients": Patients(database, systems=bench.config.patient_identity.systems)}
-        own |= {"shadows": Shadows(database)}
+        own |= {"shadows": Shadows(database), "audit": Audit(database)}
         return Hands(dataclasses.replace(bench, **own))
 
     return make
