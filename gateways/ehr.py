@@ -1,86 +1,140 @@
-"""The EHR's FHIR server: gets each result as one transaction that may be sent twice without harm."""
+"""The EHR's FHIR server: gets each result as one transaction that may be sent again without harm.
 
-import email.utils
-import json
-import os
-import time
-from collections.abc import Mapping
+Two ways, both idempotent: conditional creates and updates by our identifier, or (where the server cannot search by it,
+or the configuration says so) PUTs under our own ids, which are UUIDv5 of what a resource is about. After a send whose
+end nobody saw the server is asked first what it has: conditional creates that overtake one another have made doubles
+in more than one server.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from schemas.config import Auth
+from gateways.fhir_client import FhirClient
+from gateways.fhir_http import Limits
+from gateways.fhir_servers import ehr_client
 from schemas.config import Ehr as EhrConfig
-from schemas.errors import EhrUnavailable, NotConfigured, Rejected
-from schemas.fhir.parse import parse_json
+from schemas.errors import EhrUnavailable, Rejected
+from schemas.fhir.full import checked
+from schemas.fhir.results import as_transaction
 
-CONNECT_SECONDS = 3.0
-REPLY_SECONDS = 20.0
-MAX_REPLY_BYTES = 4 * 2**20
-FHIR_JSON = "application/fhir+json"
+LIMITS = Limits(reply_bytes=4 * 2**20, reply_seconds=60.0, silence_seconds=20.0)
+MOST_PAGES_LOOKED_AT = 3
+UNSUPPORTED, CONFLICT, PRECONDITION = "ehr-not-supported", "ehr-conflict", "ehr-precondition"
+Json = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 class Ehr:
-    """One EHR. Makes a connection per call: results are rare, and a stale connection is one more thing to go wrong."""
+    """One EHR."""
 
-    def __init__(self, config: EhrConfig) -> None:
-        """Raises NotConfigured where the login is of a kind that is not there yet, or its secret is missing."""
-        self._base = config.base_url.rstrip("/")
-        self._headers = {"Accept": FHIR_JSON, "Content-Type": FHIR_JSON, **_login(config.auth)}
+    def __init__(self, config: EhrConfig, client: FhirClient | None = None) -> None:
+        """Raises NotConfigured where the login cannot work."""
+        self._config = config
+        self._client = client or ehr_client(config, limits=LIMITS)
+
+    def deliver(self, resources: Sequence[Json], *, unsure: bool = False) -> None:
+        """Have the EHR hold `resources` (of resources_of, of one patient's assessments), each of them once.
+
+        `unsure`: an earlier send was not seen to end, so what is there is looked up first. Raises EhrUnavailable where
+        the same is to be tried again, then with `unsure`; Rejected where that is useless.
+        """
+        if unsure and self._has(resources):
+            log.info("an earlier send had arrived after all", extra={"code": "ehr-had-it"})
+            return
+        if self._config.writes != "client-ids":
+            try:
+                self.send(checked(as_transaction(resources, ehr_base=self._config.base_url)))
+                return
+            except Rejected as error:
+                if error.reason_code == CONFLICT:
+                    raise _changed() from error
+                if error.reason_code != UNSUPPORTED or self._config.writes == "conditional":
+                    raise
+        self._put(resources)
 
     def send(self, bundle: Mapping[str, Any]) -> list[str]:
-        """POST a transaction Bundle; returns the status line of each entry, in order.
+        """POST a transaction Bundle, once; returns the status line of each entry, in order.
 
-        Raises EhrUnavailable where it makes sense to send the same again (no answer, 429, 5xx), Rejected where it
-        does not; its code is ehr-not-supported where the server says that it cannot do what the Bundle asks. After a
-        timeout nobody knows whether it was written: conditional creates make the repeat harmless.
+        Raises EhrUnavailable where it makes sense to send the same again (no answer, 429, 5xx; then nobody knows
+        whether it was written), Rejected where it does not.
         """
-        import httpx
+        return _statuses(self._client.transaction(bundle), sent=len(bundle.get("entry", [])))
 
-        body = json.dumps(bundle, ensure_ascii=False, allow_nan=False).encode()
-        timeout = httpx.Timeout(REPLY_SECONDS, connect=CONNECT_SECONDS)
+    def _put(self, resources: Sequence[Json]) -> None:
+        """Under our own ids. What may be there already is overwritten only in the version that we looked at."""
+        versions = self._versions(row for row in resources if row["resourceType"] == "RiskAssessment")
+        bundle = as_transaction(resources, ehr_base=self._config.base_url, own_ids=True, versions=versions)
         try:
-            # No redirects: a token and a patient's result go to the configured origin alone. No proxies from the
-            # environment, for the same reason.
-            with (
-                httpx.Client(timeout=timeout, follow_redirects=False, trust_env=False) as client,
-                client.stream("POST", self._base, content=body, headers=self._headers) as reply,
-            ):
-                return _statuses(reply.status_code, reply.headers, _read(reply), sent=len(bundle.get("entry", [])))
-        except httpx.TransportError as error:
-            raise EhrUnavailable(f"the EHR did not answer ({type(error).__name__}); it will be sent again") from error
+            self.send(checked(bundle))
+        except Rejected as error:
+            if error.reason_code not in (CONFLICT, PRECONDITION):
+                raise
+            raise _changed() from error
+
+    def _versions(self, resources: Iterable[Json]) -> dict[str, str]:
+        """Type/id -> version that the server has, of those that it has."""
+        found = {}
+        for row in resources:
+            there = self._by_id(row)
+            version = there.get("meta", {}).get("versionId") if there is not None else None
+            if isinstance(version, str):
+                found[f"{row['resourceType']}/{row['id']}"] = version
+        return found
+
+    def _has(self, resources: Sequence[Json]) -> bool:
+        """Whether the server has every RiskAssessment of `resources` in its present state.
+
+        A transaction is done as a whole, so the rest is there with them. Where it cannot be found out: False.
+        """
+        return all(self._has_one(row) for row in resources if row["resourceType"] == "RiskAssessment")
+
+    def _has_one(self, resource: Json) -> bool:
+        key = resource["identifier"][0]
+        try:
+            query = {"identifier": f"{key['system']}|{key['value']}"}
+            rows = list(self._client.search("RiskAssessment", query, pages=MOST_PAGES_LOOKED_AT))
+        except Rejected:  # it cannot search by identifier, or answers something else than a search's result
+            rows = []
+        mine = [row for row in rows if _same(row, resource)]  # a server may ignore a parameter and return everything
+        if len(mine) > 1:
+            log.warning("the EHR holds a result more than once", extra={"code": "ehr-doubles", "count": len(mine)})
+        there = mine or [row for row in (self._by_id(resource),) if row is not None and _same(row, resource)]
+        return any(_says_the_same(row, resource) for row in there)
+
+    def _by_id(self, resource: Json) -> Json | None:
+        try:
+            return self._client.read(f"{resource['resourceType']}/{resource['id']}")
+        except Rejected:
+            return None
 
 
-def _login(auth: Auth) -> dict[str, str]:
-    if auth.kind == "none":
-        return {}
-    if auth.kind == "bearer":
-        token = os.environ.get(auth.token_env or "", "")
-        if not token:
-            raise NotConfigured("ehr.auth.token_env names no environment variable that holds a token; set it")
-        return {"Authorization": f"Bearer {token}"}
-    raise NotConfigured(f"ehr.auth.kind {auth.kind!r} is not supported for the EHR yet; use none or bearer")
+def _changed() -> EhrUnavailable:
+    return EhrUnavailable("the EHR's copy changed while ours was on its way; it is looked at again", code=CONFLICT)
 
 
-def _read(reply: Any) -> bytes:
-    found = b""
-    for part in reply.iter_bytes():
-        found += part
-        if len(found) > MAX_REPLY_BYTES:
-            raise Rejected("the EHR's reply is larger than 4 MiB; it is not a transaction response", code="ehr-reply")
-    return found
+def _same(found: Json, ours: Json) -> bool:
+    """Whether `found` is about the same: it carries all of our identifiers."""
+    rows = found.get("identifier")
+    theirs = [(row.get("system"), row.get("value")) for row in rows if isinstance(row, dict)] if rows else []
+    return all((row["system"], row["value"]) in theirs for row in ours["identifier"])
 
 
-def _statuses(status: int, headers: Mapping[str, str], body: bytes, *, sent: int) -> list[str]:
-    if status == 429 or status >= 500:
-        wait = retry_after_s(headers.get("Retry-After"), now=time.time())
-        raise EhrUnavailable(f"the EHR answered {status}; it will be sent again", retry_after_s=wait)
-    if status in (401, 403):
-        raise EhrUnavailable(f"the EHR answered {status}: it does not let us in; check ehr.auth", code="ehr-login")
-    if status not in (200, 201):
-        reason = _reason(body)
-        code = "ehr-not-supported" if reason == "not-supported" else "ehr-refused"
-        raise Rejected(f"the EHR answered {status} to the transaction: {reason}", code=code)
-    document = parse_json(body)
-    statuses = [str(_status_of(entry)) for entry in document.get("entry", []) if isinstance(entry, dict)]
+def _says_the_same(found: Json, ours: Json) -> bool:
+    """Whether `found` is in the state of `ours`: status and notes; all else follows from the identifiers."""
+    return bool(found.get("status") == ours.get("status") and _notes(found) == _notes(ours))
+
+
+def _notes(resource: Json) -> list[object]:
+    rows = resource.get("note")
+    return [row.get("text") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _statuses(document: Json, *, sent: int) -> list[str]:
+    entries = document.get("entry")
+    rows = entries if isinstance(entries, list) else []
+    statuses = [str(_status_of(entry)) for entry in rows if isinstance(entry, dict)]
     if document.get("resourceType") != "Bundle" or len(statuses) != sent:
         raise Rejected("the EHR's reply does not match the transaction; check that it is a FHIR base", code="ehr-reply")
     refused = [line for line in statuses if not line.startswith("2")]
@@ -92,25 +146,3 @@ def _statuses(status: int, headers: Mapping[str, str], body: bytes, *, sent: int
 def _status_of(entry: Mapping[str, Any]) -> object:
     response = entry.get("response")
     return response.get("status", "") if isinstance(response, dict) else ""
-
-
-def _reason(body: bytes) -> str:
-    """The issue codes of an OperationOutcome. Its words may repeat what we sent, and that is a patient's."""
-    try:
-        issues = parse_json(body).get("issue")
-    except Rejected:
-        return "no OperationOutcome"
-    codes = {str(row.get("code", "")) for row in issues if isinstance(row, dict)} if isinstance(issues, list) else set()
-    return ", ".join(sorted(code for code in codes if code.replace("-", "").isalpha())) or "no reason given"
-
-
-def retry_after_s(text: str | None, *, now: float) -> float | None:
-    """Retry-After in seconds from `now` (seconds since 1970): a number or an HTTP date; None where it is neither."""
-    if text is None:
-        return None
-    if text.strip().isdigit():
-        return float(text)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - now)
-    except ValueError:
-        return None

@@ -25,6 +25,7 @@ from schemas.fhir.reference import read_reference
 from schemas.fhir.types import R4_TYPES
 
 MOST_PAGES = 1000
+CONFLICTS = {409: "ehr-conflict", 412: "ehr-precondition"}
 MOST_EMPTY_PAGES = 20
 MOST_LINK_CHARS = 8192
 Json = dict[str, Any]
@@ -201,7 +202,7 @@ def refusal(reply: Reply, about: str) -> Rejected:
             f"the FHIR server answered {status} to {about}: a redirect, which is not followed", code="ehr-refused"
         )
     unsupported = status in (405, 501) or reason == "not-supported"
-    code = "ehr-not-supported" if unsupported else "ehr-conflict" if status in (409, 412) else "ehr-refused"
+    code = "ehr-not-supported" if unsupported else CONFLICTS.get(status, "ehr-refused")
     return Rejected(f"the FHIR server answered {status} to {about}: {reason}", code=code)
 
 

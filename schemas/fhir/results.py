@@ -5,8 +5,9 @@ and a measurement that several assessments rest on is one Observation. Reference
 """
 
 import datetime as dt
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from schemas.assessment import Assessment
 from schemas.fhir import systems
@@ -17,6 +18,7 @@ from schemas.fhir.risk_assessment import risk_assessment
 from schemas.wording import RESEARCH_USE
 
 Json = dict[str, Any]
+NO_VERSIONS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def resources_of(assessment: Assessment, *, superseded_by: str | None = None) -> list[Json]:
@@ -87,7 +89,13 @@ def instant(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None, own_ids: bool = False) -> Json:
+def as_transaction(
+    resources: Iterable[Json],
+    *,
+    ehr_base: str | None = None,
+    own_ids: bool = False,
+    versions: Mapping[str, str] = NO_VERSIONS,
+) -> Json:
     """`resources` (of resources_of, of one or several assessments) as a transaction for an EHR's FHIR server.
 
     What has an identifier is created only where the server has none with it yet. What the server may have in an older
@@ -95,14 +103,16 @@ def as_transaction(resources: Iterable[Json], *, ehr_base: str | None = None, ow
     has no identifier in R4 and is PUT under its own id. References among the resources become fullUrls; those to one
     of ours that is not in the transaction become logical ones; those under `ehr_base` become relative. Of two
     resources with the same id the later one counts: name superseded assessments before the current one.
-    `own_ids`: everything is PUT under its own UUIDv5 id instead, for servers that cannot search by identifier.
+    `own_ids`: everything is PUT under its own UUIDv5 id instead, for servers that cannot search by identifier; then
+    `versions` (Type/id -> versionId) says what the server has of it, and nothing newer is overwritten (ifMatch).
     """
     unique = {f"{row['resourceType']}/{row['id']}": row for row in resources}
     urls = {reference: f"urn:uuid:{row['id']}" for reference, row in unique.items()}
     updated = _updated(unique)
     base = (ehr_base or "").rstrip("/")
     entries = [
-        _entry(row, urls, base, update=reference in updated, own_id=own_ids) for reference, row in unique.items()
+        _entry(row, urls, base, update=reference in updated, own_id=own_ids, version=versions.get(reference))
+        for reference, row in unique.items()
     ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
@@ -120,10 +130,14 @@ def _updated(resources: dict[str, Json]) -> set[str]:
     return stale | revising | measured
 
 
-def _entry(resource: Json, urls: dict[str, str], base: str, *, update: bool, own_id: bool) -> Json:
+def _entry(
+    resource: Json, urls: dict[str, str], base: str, *, update: bool, own_id: bool, version: str | None = None
+) -> Json:
     kind = resource["resourceType"]
     sent = {key: _readdressed(value, urls, base) for key, value in resource.items()}
     request = {"method": "PUT", "url": f"{kind}/{resource['id']}"}
+    if own_id and version is not None:
+        request["ifMatch"] = f'W/"{version}"'
     if kind != "Provenance" and not own_id:
         del sent["id"]  # the server names what it creates
         query = search_of(resource["identifier"][0])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateways.ehr import Ehr, retry_after_s
+from gateways.ehr import Ehr
 from schemas.config import Auth
 from schemas.config import Ehr as EhrConfig
 from schemas.errors import EhrUnavailable, NotConfigured, Rejected
@@ -82,10 +82,3 @@ def test_a_reply_that_does_not_match_is_no_success(server: Server, document: Any
     server.answer = (200, {}, document)
     with pytest.raises(Rejected):
         Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
-
-
-def test_retry_after_is_seconds_or_a_date() -> None:
-    assert retry_after_s("5", now=0) == 5.0
-    assert retry_after_s("Thu, 01 Jan 1970 00:01:00 GMT", now=20) == 40.0
-    assert retry_after_s("soon", now=0) is None
-    assert retry_after_s(None, now=0) is None
