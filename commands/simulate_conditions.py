@@ -40,7 +40,7 @@ OPTIONS = (
         help="Move the field of view to the head: 70 cuts off S1, -90 cuts off L1 (of 300 mm).",
     ),
     click.option("--chemical-shift-px", type=click.FloatRange(-6, 6), default=0.0, help="Fat lies too low by so much."),
-    click.option("--gain", type=click.FloatRange(0.2, 12), default=1.0, help="Of the receiver; 8 cuts off."),
+    click.option("--gain", type=click.FloatRange(0.2, 40), default=1.0, help="Of the receiver; 14 cuts off."),
     click.option(
         "--sequence", type=click.Choice(SEQUENCES_OF_MAIN), default="t1", show_default=True,
         help="Of the main series; t1-gd is after gadolinium. With another than t1 there is no VBQ.",

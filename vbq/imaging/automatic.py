@@ -141,6 +141,6 @@ def _values(oval: Ellipse, view: SagittalView) -> Floats:
 def _not_counting(marrow: dict[Level, Marrow], shapes: dict[Level, BodyShape]) -> dict[Level, str]:
     found = outlying(marrow)
     for level, shape in shapes.items():
-        if level in marrow and shape.suspected_genant_grade >= 1:
+        if level in marrow and shape.suspected_genant_grade >= 1 and "hardly any signal" not in found.get(level, ""):
             found[level] = f"{shape.loss:.0%} of its height is lost: suspected fracture"
     return found

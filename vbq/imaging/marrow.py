@@ -21,6 +21,7 @@ FRONT_MM, BACK_MM, ENDPLATE_MM = 3.0, 8.0, 3.0
 SMALLEST_SEMI_AXES_MM = (3.0, 2.0)
 SIGNAL_OFF = 0.22  # of what the other bodies let expect at that height
 UNEVEN_SD, UNEVEN_TIMES = 0.22, 2.2
+BRIGHT_PART, DARK_PART = 0.25, -0.30  # of the 85th and the 15th percentile, on the log scale
 VOID_BELOW, VOID_SHARE = 0.30, 0.08
 
 
@@ -65,6 +66,7 @@ def outlying(marrow: Mapping[Level, Marrow]) -> dict[Level, str]:
     spread = np.array([float(marrow[level].values.std()) for level in levels]) / means
     y = np.array([marrow[level].y_mm for level in levels])
     off = _off_trend(y, np.log(means))
+    dark, bright = (_off_trend(y, _logs_of_percentile(marrow, share)) for share in (15, 85))
     for index, level in enumerate(levels):
         void = float(np.mean(marrow[level].values < VOID_BELOW * usual))
         if void > VOID_SHARE:
@@ -75,9 +77,22 @@ def outlying(marrow: Mapping[Level, Marrow]) -> dict[Level, str]:
             found[level] = (
                 f"{amount:.0%} {word} than the other bodies let expect (lesion, haemangioma, oedema or fracture)"
             )
+        elif bright[index] > BRIGHT_PART:
+            found[level] = (
+                f"part of the oval is {math.expm1(bright[index]):.0%} brighter than in the other bodies (lesion)"
+            )
+        elif dark[index] < DARK_PART:
+            found[level] = (
+                f"part of the oval is {-math.expm1(dark[index]):.0%} darker than in the other bodies "
+                "(Modic change, Schmorl node, oedema or sclerosis)"
+            )
         elif spread[index] > UNEVEN_SD and spread[index] > UNEVEN_TIMES * float(np.median(spread)):
             found[level] = "the marrow within the oval is uneven (Modic change, Schmorl node or lesion)"
     return found
+
+
+def _logs_of_percentile(marrow: Mapping[Level, Marrow], share: float) -> Floats:
+    return np.log([max(float(np.percentile(one.values, share)), 1e-6) for one in marrow.values()])
 
 
 def _off_trend(y: Floats, logs: Floats) -> Floats:

@@ -5,22 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from schemas.errors import NotMeasurable
-from schemas.measurement import BODY_LEVELS, Level, Measurement, Numbering, Reason, Region, SliceRef
+from schemas.measurement import Level, Measurement, Numbering, Reason, Region, SliceRef
 from vbq.imaging.automatic import Found, find_regions
 from vbq.imaging.coil import PLACEMENT_MM, STEEP_PER_MM
 from vbq.imaging.fluid import fluid_ovals
 from vbq.imaging.marrow import body_oval, pixels_in
 from vbq.imaging.network import Network
-from vbq.imaging.quality import OFF_MIDLINE_MM, SATURATED_SHARE, flags_of
+from vbq.imaging.quality import OFF_MIDLINE_MM, flags_of
 from vbq.imaging.spine import Spine
+from vbq.imaging.suitability import doubts, obstacles
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Slice
 
 ALGORITHM = "vbq-automatic 0.3.0"
 """Name and version of this way of measuring; the version moves when the same input would give another number."""
 
-BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
-SEVERE_CURVE_MM, CURVE_MM = 12.0, 6.0
+CURVE_MM = 6.0
 WIDE_RANGE = 0.10
 WIDE_INTERVAL = 0.10
 HALF_A_SLICE = 0.25
@@ -39,7 +39,7 @@ def measure_unaided(draft: Measurement, slices: Sequence[Slice], start: int, net
     draft = draft.but(algorithm=ALGORITHM, method="automatic")
     found = find_regions(slices, start, network)
     draft = draft.but(**_found_fields(found), flags=[*draft.flags, *found.flags, *_findings(found)])
-    against = _against(found)
+    against = obstacles(found)
     if against:
         return draft.but(status="not_measurable", reasons=against, levels=_all_bodies(found), csf=found.csf)
     counting = {level: region for level, region in found.bodies.items() if level not in found.outlying}
@@ -50,10 +50,10 @@ def measure_unaided(draft: Measurement, slices: Sequence[Slice], start: int, net
         return draft.but(status="needs_regions", reasons=reasons, levels=_all_bodies(found), csf=found.csf)
     bounds = _slice_range(found, result)
     interval = _widened(result, bounds, found.coil_per_mm)
-    doubts = [*found.spine.numbering.unconfirmed, *_gaps(found, result)]
+    unsettled = doubts(found, result)
     return draft.but(
-        status="needs_confirmation" if doubts else "measured",
-        reasons=doubts,
+        status="needs_confirmation" if unsettled else "measured",
+        reasons=unsettled,
         vbq=result.vbq,
         interval=interval,
         slice_range=bounds,
@@ -74,12 +74,12 @@ def find_levels(draft: Measurement, slices: Sequence[Slice], start: int, network
     """Find and number the levels only, on any contrast: no CSF, no score."""
     draft = draft.but(algorithm=ALGORITHM, method="automatic")
     found = find_regions(slices, start, network, fluid=False)
-    doubts = found.spine.numbering.unconfirmed
+    unsettled = found.spine.numbering.unconfirmed
     text = "regions only: the levels were found and numbered; no score was asked for"
     return draft.but(
         **_found_fields(found),
-        status="needs_confirmation" if doubts else "measured",
-        reasons=list(doubts),
+        status="needs_confirmation" if unsettled else "measured",
+        reasons=list(unsettled),
         levels=found.bodies,
         flags=[
             *draft.flags,
@@ -132,49 +132,6 @@ def _findings(found: Found) -> list[Reason]:
         text = f"the nearest slice lies {off:.0f} mm from the canal's middle"
         flags.append(Reason(code="slice-off-midline", text=text))
     return flags
-
-
-def _against(found: Found) -> list[Reason]:
-    """The gate: what forbids a number though regions were found."""
-    reasons = []
-    midline = found.spine.midline
-    if midline is not None and midline.range_mm > SEVERE_CURVE_MM:
-        text = f"severe deformity: the canal leaves the plane by {midline.range_mm:.0f} mm between L1 and L4"
-        reasons.append(Reason(code="severe-deformity", text=text))
-    voids = [level for level, why in found.outlying.items() if "hardly any signal" in why]
-    if len(voids) > 1:
-        text = f"signal voids in {', '.join(voids)}: metal or a like artefact spoils the signal around"
-        reasons.append(Reason(code="metal", text=text))
-    if found.csf and found.bodies:
-        fluid = float(np.mean([region.mean for region in found.csf.values()]))
-        bone = float(np.median([region.mean for region in found.bodies.values()]))
-        if bone < BONE_OVER_FLUID * fluid:
-            text = "the CSF is not darker than the bone: this is not T1 contrast, or fat was suppressed"
-            reasons.append(Reason(code="not-t1-by-signal", text=text))
-    full = sorted({level for (kind, level), values in found.values.items() if kind == "body" and _full(found, values)})
-    if full:
-        text = f"the signal is cut off at the largest stored value in {', '.join(full)}"
-        reasons.append(Reason(code="saturated", text=text))
-    return reasons
-
-
-def _full(found: Found, values: np.ndarray[tuple[int], np.dtype[np.float64]]) -> bool:
-    ceiling = found.spine.views[found.spine.best].image.ceiling
-    return ceiling is not None and float(np.mean(values >= ceiling)) > SATURATED_SHARE
-
-
-def _gaps(found: Found, result: Score) -> list[Reason]:
-    """Levels that are missing so that a person must look before the number counts."""
-    doubts = []
-    fluid = [level for level, region in result.csf.items() if region.used]
-    if len(fluid) < 2:
-        text = f"room for a CSF region was found at {', '.join(fluid)} alone; nothing confirms it"
-        doubts.append(Reason(code="csf-single-level", text=text))
-    missing = [level for level in BODY_LEVELS if level not in found.bodies]
-    if missing:
-        text = f"{', '.join(missing)} was not found, or is not wholly in the image"
-        doubts.append(Reason(code="level-not-found", text=text))
-    return doubts
 
 
 def _all_bodies(found: Found) -> dict[Level, Region]:

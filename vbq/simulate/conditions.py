@@ -41,7 +41,7 @@ class Conditions(Record):
     listhesis_level: Literal["L2", "L3", "L4", "L5"] = Field(default="L4", description="that slips on the one below")
     view_up_mm: float = Field(default=0.0, ge=-150, le=150, description="the field of view is moved to the head")
     chemical_shift_px: float = Field(default=0.0, ge=-6, le=6, description="fat lies this many pixels too low")
-    gain: float = Field(default=1.0, ge=0.2, le=12, description="over 1: the signal reaches the end of the 12 bits")
+    gain: float = Field(default=1.0, ge=0.2, le=40, description="over 1: the signal reaches the end of the 12 bits")
     sequence: MainSequence = Field(default="t1", description="of the main series")
     plane: Literal["sagittal", "axial"] = Field(default="sagittal", description="of the main series")
     part: Part = Field(default="lumbar", description="of the body")
