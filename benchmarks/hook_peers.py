@@ -27,8 +27,8 @@ from rich.table import Table
 
 from benchmarks.hooks import EHR, PATIENTS, body_of, fill, requests
 from benchmarks.http_load import Outcome, closed, cpu_seconds, family, paced, request_of
+from benchmarks.redis_child import redis_child
 from benchmarks.served import free_port, served, wait_for
-from gateways.redis_server import command
 from gateways.stand_ins import Credentials
 
 HERE = Path(__file__).parent
@@ -60,17 +60,6 @@ def peer(name: str, program: list[str], path: str, ready: str) -> Iterator[Serve
         wait_for(f"http://127.0.0.1:{port}{ready}", process)
         call = request_of("POST", path, f"127.0.0.1:{port}", body_of("p1"), {"Content-Type": "application/json"})
         yield Server(name, port, process.pid, lambda _: lambda: call)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
-
-
-@contextlib.contextmanager
-def redis(data_dir: Path) -> Iterator[None]:
-    """The embedded Redis, which remembers the tokens that were used."""
-    process = subprocess.Popen(command(data_dir), start_new_session=True)
-    try:
-        yield
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(20)
@@ -118,7 +107,7 @@ def main() -> None:
         servers = []
         for name, signed in (("ours (a): open, 1 patient", None), ("ours (b): ES384, 1,000 patients", credentials)):
             directory = place / ("signed" if signed else "open")
-            stack.enter_context(redis(directory))
+            stack.enter_context(redis_child(directory))
             here = stack.enter_context(served(config if signed else None, open_=signed is None, directory=directory))
             fill(here)
             make = partial(requests, here, signed, PATIENTS if signed else 1)

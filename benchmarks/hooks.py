@@ -1,6 +1,7 @@
 """A card from a stored result, over HTTP: requests/s at 16 connections, latency at fixed rates, CPU per request.
 
     ./run python -m benchmarks.hooks [--seconds 5] [--rates 100,300] [--signed]
+    ./run python -m benchmarks.hooks --in-process     # no HTTP: what one call and its parts cost
 
 `--signed` sends a fresh ES384 token with every call (made beforehand: signing is the client's work).
 """
@@ -24,6 +25,7 @@ from benchmarks.served import Served, served
 from gateways.database import Database
 from gateways.models import Models
 from gateways.results import Results
+from gateways.settings import Settings
 from gateways.stand_ins import Credentials
 from schemas.config import MergePolicy
 from schemas.fhir.facts import patient_facts
@@ -56,8 +58,13 @@ def person(patient: str) -> dict[str, Any]:
 
 def fill(here: Served) -> None:
     """Store a complete assessment for each synthetic patient."""
-    database = Database(here.settings.database)
-    results, model = Results(database), Models(here.settings, database).active()
+    fill_database(here.settings)
+
+
+def fill_database(settings: Settings) -> None:
+    """The same for the database of `settings`."""
+    database = Database(settings.database)
+    results, model = Results(database), Models(settings, database).active()
     for number in range(PATIENTS):
         name = f"p{number}"
         measurement = Measurement(
@@ -146,7 +153,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--rates", default="100,300")
     parser.add_argument("--signed", action="store_true", help="send an ES384 token with every call")
+    parser.add_argument("--in-process", action="store_true", help="no HTTP: CPU of one call and of its parts")
     options = parser.parse_args()
+    if options.in_process:
+        from benchmarks.hook_parts import run as run_parts
+
+        run_parts()
+        return
     with tempfile.TemporaryDirectory() as temporary:
         credentials = Credentials("https://ehr.example") if options.signed else None
         config = credentials.write_config(Path(temporary), fhir_base=EHR, study_roots=[]) if credentials else None
