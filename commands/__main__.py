@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "patient": "commands.simulate_patient:simulate_patient",
         "cohort": "commands.simulate_cohort:simulate_cohort",
     },
+    "audit": {name: f"commands.audit:{name}" for name in ("verify", "export", "checkpoint")},
     "events": {name: f"commands.events:{name}_" for name in ("list", "show", "replay", "dead", "stats")},
     "model": {
         "fit": "commands.model_fit:fit",
@@ -46,6 +47,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }
 ABOUT = {
+    "audit": "Check the audit log, hand it out as FHIR AuditEvents.",
     "cards": "Try the card policy; see what clinicians do with the cards.",
     "simulate": "Make synthetic studies, patients and cohorts.",
     "events": "Look at the inbox, replay dead letters.",

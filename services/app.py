@@ -10,6 +10,7 @@ from gateways.monitoring import Monitoring
 from gateways.review_sessions import ReviewSessions
 from gateways.settings import Settings
 from services.answers import plain_json
+from services.audited import Audited
 from services.auth import Gate
 from services.fhir_read import FhirRead
 from services.health import Health
@@ -46,7 +47,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     for part in (
         intake,
         Hooks(settings, gate, outside, metrics),
-        FhirRead(settings, gate, outside.results, software),
+        FhirRead(settings, gate, outside.results, Audited(outside.audit), software),
         Pages(outside.models, software),
         launch,
         Review(settings, gate, launch, outside, software),

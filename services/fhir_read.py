@@ -13,6 +13,7 @@ from schemas.errors import NotAcceptable as WrongReference
 from schemas.fhir.capability import SEARCHES, capability_statement
 from schemas.fhir.reference import ID, base_of, patient_key
 from services.answers import fhir_json
+from services.audited import Audited
 from services.auth import Caller, Gate
 
 TYPES = tuple(SEARCHES)
@@ -24,10 +25,11 @@ FORMATS = ("json", "application/json", "application/fhir+json")
 class FhirRead:
     """GET /fhir/metadata, /fhir/{Type} and /fhir/{Type}/{id}."""
 
-    def __init__(self, settings: Settings, gate: Gate, results: Results, software: str) -> None:
+    def __init__(self, settings: Settings, gate: Gate, results: Results, audited: Audited, software: str) -> None:
         self._base = f"{settings.base_url}/fhir"
         self._gate = gate
         self._results = results
+        self._audited = audited
         self._software = software
 
     def blueprint(self) -> Blueprint:
@@ -50,6 +52,7 @@ class FhirRead:
         body = self._results.resource(type_, id_) if ID.fullmatch(id_) else None
         if body is None or not self._may_see(caller, type_, id_):
             raise NotFound("there is no such resource")
+        self._audited.resource(caller, f"{type_}/{id_}", self._results.patient_of(type_, id_))
         return fhir_json(body)
 
     def search(self, type_: str) -> Response:
@@ -63,6 +66,8 @@ class FhirRead:
         offset = number("_offset", 0, 10**9)
         page = self._results.search(type_, patient=patient, identifier=identifier, count=count, offset=offset)
         asked = {"patient": patient, "identifier": identifier}
+        query = urlencode({name: value for name, value in asked.items() if value})
+        self._audited.search(caller, f"{type_}?{query}", patient, len(page.bodies))
         links = [{"relation": "self", "url": self._link(type_, asked, count, offset)}]
         if count and offset + count < page.total:
             links.append({"relation": "next", "url": self._link(type_, asked, count, offset + count)})

@@ -17,6 +17,7 @@ from schemas.config import Language
 from schemas.errors import Issue, NotAcceptable
 from schemas.fhir.reference import patient_key
 from services.answers import dumps, plain_json
+from services.audited import Audited
 from services.auth import Caller, Gate
 from services.bodies import body_of_request, json_object
 from services.card_answers import NO_CARDS, CardAnswers
@@ -46,6 +47,7 @@ class Hooks:
         self._gate = gate
         self._results = outside.results
         self._feedback = outside.feedback
+        self._audited = Audited(outside.audit)
         self._policy = card_policy(config.cds.policy_file)
         self._locales = locales_of(self._policy)
         self._languages: dict[str, Language | None] = {row.name: row.language for row in config.cds_clients}
@@ -89,9 +91,10 @@ class Hooks:
         if asked.hook != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
         moment = self._orders.moment(service.hook, asked.context.draft_orders, asked.context.selections)
-        return self._answer(asked, moment, self._call_of(asked, caller), self._locale(caller), self._review(caller))
+        return self._answer(caller, asked, moment, self._call_of(asked, caller))
 
-    def _answer(self, asked: HookRequest, moment: Moment, call: Call, locale: Locale, review: ReviewLink) -> Response:
+    def _answer(self, caller: Caller, asked: HookRequest, moment: Moment, call: Call) -> Response:
+        locale, review = self._locale(caller), self._review(caller)
         until = time.monotonic() + self._budget_seconds
         clinician = clinician_tag(call.patient, asked.context.user_id)
         view = self._wait(lambda: self._results.view(call.patient), until)
@@ -99,6 +102,7 @@ class Hooks:
             return self._say(moment, "nobody", NO_CARDS.body)
         wants_treatment = "fracture_liaison" in self._policy.show[moment.trigger].suggestions
         found = self._wait(lambda: self._firsts.look(view, call, wants_treatment=wants_treatment), until)
+        self._audited.cards(caller, call.patient, user=asked.context.user_id, hook=moment.hook, shown=found.assessment)
         for key, problem in found.problems:
             self._metrics.prefetch.labels(key, problem).inc()
         if found.not_had and self._policy.missing_data == "412":

@@ -4,6 +4,8 @@ import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from gateways.audit import Audit
+from gateways.audit_writer import AuditWriter
 from gateways.broker import Waker
 from gateways.database import Database
 from gateways.ehr_reads import EhrReads
@@ -29,6 +31,11 @@ class Outside:
     reads: EhrReads = field(default_factory=EhrReads)
 
     @cached_property
+    def audit(self) -> AuditWriter:
+        """What writes down who read what."""
+        return AuditWriter(Audit(self.database))
+
+    @cached_property
     def kickoff(self) -> Kickoff:
         """What writes down the facts that a hook call brought."""
         return Kickoff(self.inbox, self.waker)
@@ -37,6 +44,7 @@ class Outside:
         """Write what was accepted and let go of everything."""
         self.reads.close()
         self.kickoff.close()
+        self.audit.close()
         self.inbox.close()
         self.waker.close()
         self.database.close()

@@ -6,6 +6,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 from gateways.pictures import KeptPicture, Pictures
 from gateways.settings import Settings
 from schemas.assessment import Assessment
+from services.audited import Audited
 from services.auth import Gate, refused
 from services.launch import Launch, is_uuid
 from services.outside import Outside
@@ -21,6 +22,7 @@ class Review:
         self._gate = gate
         self._launch = launch
         self._results = outside.results
+        self._audited = Audited(outside.audit)
         self._pictures = Pictures(outside.database)
         self._software = software
 
@@ -33,7 +35,8 @@ class Review:
 
     def page(self, identifier: str) -> str:
         """Everything that is stored about one assessment. 401 without a session, 403 for another patient's."""
-        wanted = self._allowed(identifier)
+        wanted, client = self._allowed(identifier)
+        self._audited.page(client, wanted)
         history = self._results.history(wanted.patient)
         return render_template(
             "review.html", page=page_of(wanted, history, self._picture(wanted)), a=wanted, software=self._software
@@ -41,12 +44,13 @@ class Review:
 
     def picture(self, identifier: str) -> Response:
         """The slice that was measured, without the regions."""
-        found = self._picture(self._allowed(identifier))
+        found = self._picture(self._allowed(identifier)[0])
         if found is None:
             raise NotFound("no picture was kept of this measurement; it is in the PACS")
         return Response(found.png, content_type="image/png")
 
-    def _allowed(self, identifier: str) -> Assessment:
+    def _allowed(self, identifier: str) -> tuple[Assessment, str]:
+        """The assessment, and the client whose EHR vouched for the reader (empty in development)."""
         session = None
         if self._open:
             self._gate.client(request)  # refuses another host's name
@@ -61,7 +65,7 @@ class Review:
             raise NotFound("there is no such assessment")
         if session is not None and session.patient != found.patient:
             raise Forbidden("this assessment is not of the patient whose chart is open in the EHR")
-        return found
+        return found, session.client if session is not None else ""
 
     def _picture(self, assessment: Assessment) -> KeptPicture | None:
         measured = assessment.measurement

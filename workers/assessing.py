@@ -11,6 +11,7 @@ from gateways.facts import StoredResource
 from gateways.jobs import Job
 from gateways.shadows import ShadowScore, beside
 from schemas.assessment import Assessment
+from schemas.audit import Action, AuditEntry
 from schemas.clinical import ObservedQuantity, PatientFacts, Person, StatedCondition
 from schemas.errors import ModelRefused
 from schemas.fhir.facts import patient_facts
@@ -57,13 +58,14 @@ def assess_patient(bench: Bench, job: Job) -> None:
     pair = shadow_score(bench, job.patient, known, found) if found is not None else None
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
-        if found is not None and (known.current is None or found.id != known.current.id):
+        stored = found if found is not None and (known.current is None or found.id != known.current.id) else None
+        if stored is not None:
             old = known.current
-            rewritten = resources_of(old, superseded_by=found.id) if old is not None else []
+            rewritten = resources_of(old, superseded_by=stored.id) if old is not None else []
             bench.results.store(
                 connection,
-                found,
-                [checked(resource) for resource in resources_of(found)],
+                stored,
+                [checked(resource) for resource in resources_of(stored)],
                 rewritten=[checked(row) for row in rewritten if row["resourceType"] == "RiskAssessment"],
                 send=bench.config.ehr is not None,
             )
@@ -72,6 +74,29 @@ def assess_patient(bench: Bench, job: Job) -> None:
         if pair is not None:
             bench.shadows.store(connection, pair)
         bench.jobs.finish(connection, job)
+        if stored is not None:  # last, since nobody else can append until this is committed
+            bench.audit.append(connection, told(stored, known.current))
+
+
+def told(new: Assessment, old: Assessment | None) -> list[AuditEntry]:
+    """What the audit log says of `new` having taken the place of `old`. Pure."""
+    detail: dict[str, str | int | bool | None] = {"state": new.state, "model": new.model.digest[:12]}
+    if new.reasons:
+        detail["reason"] = new.reasons[0].code
+    action: Action = "result-withdrawn" if new.state == "withdrawn" else "result-created"
+    made = AuditEntry(
+        actor_kind="system",
+        actor="worker",
+        action=action,
+        patient=new.patient,
+        entity=f"RiskAssessment/{new.id}",
+        detail=detail,
+    )
+    if old is None or old.id == new.id:
+        return [made]
+    entity = f"RiskAssessment/{old.id}"
+    gone = made.but(action="result-superseded", entity=entity, detail={"state": old.state})
+    return [made, gone]
 
 
 def shadow_score(bench: Bench, patient: str, known: Known, found: Assessment) -> ShadowScore | None:

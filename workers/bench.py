@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 
+from gateways.audit import Audit
 from gateways.broker import Sender, WakeKind
 from gateways.database import Database
 from gateways.decoder import Decoder, decoder_of
@@ -35,6 +36,7 @@ class Bench:
     jobs: Jobs
     facts: Facts
     patients: Patients
+    audit: Audit
     results: Results
     models: Models
     shadows: Shadows
@@ -54,6 +56,7 @@ class Bench:
             jobs=Jobs(database, lease_seconds=settings.claim_seconds),
             facts=Facts(database),
             patients=Patients(database, systems=config.patient_identity.systems),
+            audit=Audit(database),
             results=Results(database),
             models=Models(settings, database),
             shadows=Shadows(database),
