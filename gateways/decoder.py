@@ -93,6 +93,14 @@ class Decoder:
         with self._lock:
             self._end()
 
+    def peak_mib(self) -> float:
+        """The most memory that the child ever held, MiB (Linux); 0 where none runs."""
+        try:
+            rows = Path("/proc", str(self._process.pid if self._process else 0), "status").read_text().splitlines()
+        except OSError:
+            return 0.0
+        return next((int(row.split()[1]) / 1024 for row in rows if row.startswith("VmHWM")), 0.0)
+
     def headers(self, paths: Sequence[Path], limits: DicomLimits) -> list[Headers]:
         """As dicom.Reader. Raises Unavailable where the child is killed from outside, NotConfigured where it cannot
         start.

@@ -93,7 +93,7 @@ class Archive:
             if modality not in (None, "MR"):
                 headers.append(SeriesHeader(uid=uid, modality=str(modality)))
                 continue
-            instances = _instances(self.client.retrieve_series_metadata(study_uid, uid)[: limits.instances])
+            instances = instances_of(self.client.retrieve_series_metadata(study_uid, uid)[: limits.instances])
             if instances:
                 headers.append(series_header(uid, instances, limits))
         return headers
@@ -164,7 +164,7 @@ def _secret(variable: str | None) -> str:
     return value
 
 
-def _instances(rows: Sequence[Headers]) -> list[Instance]:
+def instances_of(rows: Sequence[Headers]) -> list[Instance]:
     """DICOM JSON metadata (PS3.18 annex F) read by the same code that reads files."""
     found = []
     for row in rows:
