@@ -44,7 +44,8 @@ def page(rows: list[Row], real: str, speed: str) -> str:
         )
         parts[-1] += "slices of 4 mm. vb1-10 is the only T1 among them here.\n\n" + real
     if speed:
-        how = "18 slices of 512 x 512, RLE; by `./run python -m benchmarks.measure_speed`, machine shared."
+        how = "18 slices of 512 x 512, RLE; by `./run python -m benchmarks.measure_speed`. "
+        how += "The load average tells how quiet the machine was."
         parts.append(f"\n## Speed\n\n{how}\n\n{speed}{READER}")
     return "\n".join(parts).rstrip() + "\n"
 

@@ -13,6 +13,7 @@ from vbq.imaging.volume import Pixels, Slice
 
 MINIMUM_SIDE, MAXIMUM_SIDE = 512, 1024
 MARGIN_MM = 45.0
+MOST_REMARKS = 8
 SMALL, BIG, LINE = 15, 24, 23
 BODY, FLUID, UNUSED, INK, PAPER = (255, 196, 61), (79, 209, 255), (150, 150, 150), (240, 240, 240), (18, 20, 24)
 Colour = tuple[int, int, int]
@@ -145,8 +146,10 @@ def _caption(measurement: Measurement) -> list[tuple[str, Colour]]:
     everything = [*measurement.levels.values(), *measurement.csf.values()]
     if any(_mark(region, measurement) for region in everything):
         lines.append(("* lies on a neighbouring slice and is drawn here at its place", INK))
-    remarks = [*measurement.reasons[:2], *measurement.flags[:4]]
-    lines += [(line, BODY) for remark in remarks for line in _wrapped(remark.text)]
+    remarks = [*measurement.reasons, *measurement.flags]
+    lines += [(line, BODY) for remark in remarks[:MOST_REMARKS] for line in _wrapped(remark.text)]
+    if len(remarks) > MOST_REMARKS:
+        lines.append((f"! and {len(remarks) - MOST_REMARKS} more, in the report", BODY))
     lines.append(("Research use only. Not a cleared medical device.", UNUSED))
     return lines
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from schemas.measurement import RegionSet
-from vbq.imaging.draw import BODY, FLUID, draw
+from schemas.measurement import Reason, RegionSet
+from vbq.imaging.draw import BODY, FLUID, MOST_REMARKS, draw
 from vbq.imaging.measure import measure
 from vbq.imaging.volume import Series, Study
 
@@ -62,3 +62,15 @@ def test_an_outline_lies_where_the_region_does(
     first = outline[outline[:, 0] < outline[:, 0].min() + 120]
     assert bright[:, 0].min() < first[:, 0].min()
     assert bright[:, 1].min() < first[:, 1].min() < first[:, 1].max() < bright[:, 1].max()
+
+
+def test_remarks_that_have_no_room_are_counted(
+    make_series: Callable[..., Series], study_of: Callable[..., Study], rois: RegionSet
+) -> None:
+    series = make_series()
+    result = measure(study_of(series.header), lambda _: series, rois)
+    many = [Reason(code=f"odd-{n}", text=f"something odd, number {n}") for n in range(40)]
+    few = np.asarray(Image.open(io.BytesIO(draw(result.but(flags=many[: MOST_REMARKS + 1]), series.slices[5]))))
+    lots = np.asarray(Image.open(io.BytesIO(draw(result.but(flags=many), series.slices[5]))))
+    assert few.shape == lots.shape  # as many lines, the last of them another number
+    assert (few != lots).any()
