@@ -59,10 +59,13 @@ def message_response(
     """A message Bundle whose header answers `header`. `now`: an instant; `endpoint`: our own address."""
     about = {**receipt_outcome(receipts, skipped), "id": "receipt"}
     kind = {name: header[name] for name in ("eventCoding", "eventUri") if name in header}
+    source = header.get("source")
+    back = source.get("endpoint") if isinstance(source, Mapping) else None
     answer: Json = {
         "resourceType": "MessageHeader",
         "id": str(uuid.uuid4()),
         **kind,
+        **({"destination": [{"endpoint": back}]} if isinstance(back, str) and back else {}),
         "source": {"name": "vbq-cds", "endpoint": endpoint},
         "response": {
             "identifier": header.get("id", "unknown"),

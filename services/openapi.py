@@ -52,6 +52,7 @@ ERRORS: dict[str, str] = {
     "413": "the body is too large (VBQ_MAX_BODY_BYTES)",
     "415": "the body must be JSON",
     "422": "not acceptable FHIR: the OperationOutcome names the path",
+    "429": "more than this sender's requests_per_second: send again after Retry-After seconds",
     "500": "a fault of ours",
     "503": "nothing could be written or read: send again after Retry-After seconds",
 }
@@ -74,7 +75,8 @@ def document(base_url: str, version: str) -> Json:
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "senders: the token whose SHA-256 is configured; CDS clients: a signed JWT per call",
+                    "description": "senders: the token whose SHA-256 is configured, or an access token (JWT) of their "
+                    "issuer; CDS clients: a signed JWT per call",
                 },
                 "session": {
                     "type": "apiKey",
@@ -87,6 +89,12 @@ def document(base_url: str, version: str) -> Json:
                     "in": "header",
                     "name": "X-Signature",
                     "description": "hex HMAC-SHA256 of the raw body; for events with a body",
+                },
+                "webhook": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "webhook-signature",
+                    "description": "Standard Webhooks, with webhook-id and webhook-timestamp (at most 5 minutes away)",
                 },
             },
             "schemas": schemas(),
@@ -146,18 +154,23 @@ def events() -> Json:
         operation: Json = {
             "summary": summary,
             "tags": ["events"],
-            "security": [{"bearer": []}, {"signature": []}],
+            "security": [{"bearer": []}, {"signature": []}, {"webhook": []}],
             "responses": {
                 "202": accepted,
                 **found("all of it was here before, or a PUT's resource"),
-                **errors("400", "401", "413", "415", "422", "503"),
+                **errors("400", "401", "413", "415", "422", "429", "503"),
             },
         }
         return {**operation, "requestBody": body} if with_body else operation
 
     type_, id_ = in_path("type_", "FHIR R4 resource type"), in_path("id_", "resource id")
     return {
-        "/events": {"post": take("A resource or a Bundle (collection, batch, transaction, message, history)")},
+        "/events": {
+            "post": take(
+                "A resource, a Bundle (collection, batch, transaction, message, history, subscription notification), "
+                "or nothing: a rest-hook without payload"
+            )
+        },
         "/events/{type_}": {"parameters": [type_], "post": take("A resource"), "put": take("A resource")},
         "/events/{type_}/{id_}": {
             "parameters": [type_, id_],

@@ -136,7 +136,7 @@ def make_app(tmp_path: Path, config: dict[str, Any], woken: Woken) -> Iterator[C
     """Makes the app over a fresh SQLite file; settings and parts of the configuration can be given."""
     made: list[Outside] = []
 
-    def make(changes: dict[str, Any] | None = None, **given: Any) -> Flask:
+    def make(changes: dict[str, Any] | None = None, environ: dict[str, str] | None = None, **given: Any) -> Flask:
         path = tmp_path / "vbq.yaml"
         path.write_text(yaml.safe_dump({**config, **(changes or {})}))
         settings = Settings(data_dir=tmp_path / "data", config=path, **given)
@@ -151,7 +151,7 @@ def make_app(tmp_path: Path, config: dict[str, Any], woken: Woken) -> Iterator[C
             waker=Waker(settings, send=woken),
         )
         made.append(outside)
-        return create_app(settings, outside, {"MEDPLUM_SECRET": HMAC_SECRET})
+        return create_app(settings, outside, {"MEDPLUM_SECRET": HMAC_SECRET, **(environ or {})})
 
     yield make
     for outside in made:
