@@ -20,7 +20,7 @@ class EhrSends:
         """Note that a send begins. True where an earlier one was not seen to end: nobody knows what the EHR has."""
         row = {"patient": patient, "begun": self._clock()}
         noted = self._database.insert(ehr_sends).values(row).on_conflict_do_nothing()
-        return connection.execute(noted).rowcount != 1
+        return connection.execute(noted.returning(ehr_sends.c.patient)).one_or_none() is None
 
     def end(self, connection: Connection, patient: str) -> None:
         """The EHR has answered: what it has is known."""

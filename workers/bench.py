@@ -7,8 +7,10 @@ from importlib.metadata import version
 
 from gateways.audit import Audit
 from gateways.broker import Sender, WakeKind
+from gateways.circuit import Circuit
 from gateways.database import Database
 from gateways.decoder import Decoder, decoder_of
+from gateways.ehr_sends import EhrSends
 from gateways.facts import Facts
 from gateways.fhir_servers import FhirServers
 from gateways.inbox import Inbox
@@ -18,6 +20,7 @@ from gateways.patients import Patients
 from gateways.results import Results
 from gateways.settings import Settings
 from gateways.shadows import Shadows
+from gateways.study_cache import StudyCache, cache_of
 from schemas.config import Config
 from schemas.errors import BrokerUnavailable
 from vbq.imaging.network import Network, load_network
@@ -70,14 +73,24 @@ class Bench:
         return load_network()
 
     @cached_property
+    def cache(self) -> StudyCache:
+        """Series that were fetched."""
+        return cache_of(self.settings)
+
+    @cached_property
     def decoder(self) -> Decoder:
         """The child process that reads DICOM files, started for the first study and kept for the next ones."""
         return decoder_of(self.settings)
 
     @cached_property
+    def sends(self) -> EhrSends:
+        """Sends to the EHR whose end was not seen."""
+        return EhrSends(self.database)
+
+    @cached_property
     def servers(self) -> FhirServers:
         """The FHIR servers that this process speaks to: connections and access tokens are kept."""
-        return FhirServers(self.config)
+        return FhirServers(self.config, breaker=lambda system: Circuit(self.database, system))
 
     def now(self) -> dt.datetime:
         """The time, in UTC."""

@@ -6,6 +6,7 @@ import pytest
 
 from gateways.circuit import FAILURES, LONGEST_ASKED_SECONDS, LONGEST_SECONDS, PROBE_SECONDS, Circuit, circuit_states
 from gateways.database import Database
+from gateways.ehr_sends import EhrSends
 from gateways.fhir_client import FhirClient
 from gateways.fhir_http import FhirHttp
 from schemas.errors import CircuitOpen, EhrUnavailable
@@ -94,6 +95,16 @@ def test_calls_that_were_on_their_way_when_it_opened_do_not_lengthen_it(make: Ca
         circuit.enter()
     fail(make(), FAILURES)
     assert [circuit.failed("ehr-unavailable", None) for circuit in late] == [2.0, 2.0, 2.0]
+
+
+def test_a_send_that_was_not_seen_to_end_is_remembered(database: Database) -> None:
+    sends = EhrSends(database)
+    with database.write() as connection:
+        assert not sends.begin(connection, "Patient/p1")
+        assert sends.begin(connection, "Patient/p1")
+        assert not sends.begin(connection, "Patient/p2")
+        sends.end(connection, "Patient/p1")
+        assert not sends.begin(connection, "Patient/p1")
 
 
 @pytest.fixture

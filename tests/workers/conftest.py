@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from gateways.audit import Audit
 from gateways.broker import WakeKind
 from gateways.database import Database
+from gateways.ehr_tables import circuits
 from gateways.facts import Facts
 from gateways.inbox import Inbox
 from gateways.jobs import Jobs
@@ -86,6 +87,7 @@ class Hands:
         """Time passes: everything that waits is due."""
         with self.bench.database.write() as connection:
             connection.execute(update(jobs).values(due_at=0.0))
+            connection.execute(update(circuits).values(open_until=0.0))
 
     def job(self, kind: str) -> Any:
         with self.bench.database.read() as connection:
@@ -97,7 +99,9 @@ class Hands:
 
 
 @pytest.fixture
-def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callable[..., Hands]:
+def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Iterator[Callable[..., Hands]]:
+    made: list[Bench] = []
+
     def make(**given: Any) -> Hands:
         quick: dict[str, Any] = {"debounce_seconds": 0.0, "data_dir": tmp_path / "data"}
         bench = Bench.open(Settings(**{**quick, "study_roots": [small_study.parent], **given}))
@@ -106,9 +110,12 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Callabl
         own |= {"facts": Facts(database), "results": Results(database), "models": Models(bench.settings, database)}
         own |= {"patients": Patients(database, systems=bench.config.patient_identity.systems)}
         own |= {"shadows": Shadows(database), "audit": Audit(database)}
-        return Hands(dataclasses.replace(bench, **own))
+        made.append(dataclasses.replace(bench, **own))
+        return Hands(made[-1])
 
-    return make
+    yield make
+    for bench in made:
+        bench.close()
 
 
 @pytest.fixture
