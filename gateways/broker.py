@@ -5,17 +5,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from gateways.inbox import BATCH
 from gateways.redis_server import broker_url
 from gateways.settings import Settings
+from gateways.wake_channel import WakeChannel, WakeKind
 from schemas.errors import BrokerUnavailable
 
 if TYPE_CHECKING:
     from celery import Celery
 
-WakeKind = Literal["event", "measure", "assess", "publish", "fetch"]
+__all__ = ["QUEUES", "Sender", "WakeKind", "Waker", "broker_errors", "make_app", "task_name"]
+
 QUEUES: dict[WakeKind, str] = {
     "event": "events",
     "measure": "imaging",
@@ -38,7 +40,8 @@ def make_app(settings: Settings) -> "Celery":
     from celery import Celery
     from kombu import Queue
 
-    app = Celery("vbq", broker=broker_url(settings.redis_url, settings.data_dir), set_as_current=False)
+    url = settings.broker_url or broker_url(settings.redis_url, settings.data_dir)
+    app = Celery("vbq", broker=url, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name) for name in QUEUES.values()],
         task_routes={task_name(kind): {"queue": queue} for kind, queue in QUEUES.items()},
@@ -67,17 +70,8 @@ def make_app(settings: Settings) -> "Celery":
         broker_connection_timeout=1.0,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport_options={
-            "visibility_timeout": 2 * settings.task_seconds + 60,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
-            "max_retries": 1,
-            "interval_start": 0.1,
-            "interval_step": 0.0,
-            "interval_max": 0.1,
-            "socket_timeout": 2.0,
-            "socket_connect_timeout": 1.0,
-        },
+        broker_heartbeat=10,  # RabbitMQ's; Redis has none
+        broker_transport_options=transport_options(url, settings.task_seconds),
         # Nothing asks workers over the broker: the database knows what they do, a heartbeat file that they live.
         worker_enable_remote_control=False,
         worker_send_task_events=False,
@@ -87,13 +81,38 @@ def make_app(settings: Settings) -> "Celery":
     return app
 
 
+def transport_options(url: str, task_seconds: int) -> dict[str, Any]:
+    """What kombu's transport for `url` understands: to give up soon on a broker that is away, or says nothing."""
+    soon = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0, "interval_max": 0.1}
+    if url.startswith(("amqp", "pyamqp")):
+        # The broker says that it has the message; without that a full or failing node drops it without a word.
+        return {**soon, "confirm_publish": True, "connect_timeout": 1.0, "read_timeout": 15.0, "write_timeout": 2.0}
+    return {
+        **soon,
+        "visibility_timeout": 2 * task_seconds + 60,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 2.0,
+        "socket_connect_timeout": 1.0,
+    }
+
+
 def task_name(kind: WakeKind) -> str:
     """The name under which the workers know the task."""
     return f"vbq.{kind}"
 
 
+def broker_errors() -> tuple[type[Exception], ...]:
+    """What a broker that is away looks like: kombu wraps some of it, and lets the driver's own errors through."""
+    from amqp.exceptions import AMQPError
+    from kombu.exceptions import OperationalError
+    from redis import RedisError
+
+    return (OperationalError, RedisError, AMQPError, OSError)
+
+
 class Sender:
-    """Sends wake-up calls over one connection. Not for more than one thread."""
+    """Sends Celery messages over one connection. Not for more than one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -101,23 +120,19 @@ class Sender:
 
     def send(self, kind: WakeKind, row: int) -> None:
         """Tell a worker to look at row `row`. Raises BrokerUnavailable, soon."""
-        from kombu.exceptions import OperationalError
-
         try:
             self._celery().send_task(task_name(kind), args=[row], ignore_result=True)
-        except (OperationalError, OSError) as error:
+        except broker_errors() as error:
             raise BrokerUnavailable("the broker does not answer; the work waits in the database") from error
 
     def waiting(self, kind: WakeKind) -> int:
         """How many messages wait in the queue of `kind`. Raises BrokerUnavailable."""
-        from kombu.exceptions import OperationalError
-
         app = self._celery()
         try:
             with app.connection_for_write() as connection:
                 channel: Any = connection.default_channel
                 return int(channel.queue_declare(QUEUES[kind], passive=False, durable=True).message_count)
-        except (OperationalError, OSError) as error:
+        except broker_errors() as error:
             raise BrokerUnavailable("the broker does not answer; the work waits in the database") from error
 
     def close(self) -> None:
@@ -132,7 +147,7 @@ class Sender:
 
 
 class Waker:
-    """The relay of a service process: wakes workers after a commit, from its own thread.
+    """The relay of a service process: tells the sweeper of new rows after a commit, from its own thread.
 
     `wake` only notes what to send, so a request never waits for the broker. What cannot be sent is dropped: the
     sweeper finds it in the database. Of many new events only some are announced, since a worker that is woken for one
@@ -140,9 +155,9 @@ class Waker:
     """
 
     def __init__(self, settings: Settings, *, send: Callable[[WakeKind, int], None] | None = None) -> None:
-        """`send` stands in for Sender.send where a test listens."""
-        self._sender = Sender(settings)
-        self._send = send or self._sender.send
+        """`send` stands in for WakeChannel.publish where a test listens."""
+        self._channel = WakeChannel(settings)
+        self._send = send or self._channel.publish
         self._notes: deque[tuple[WakeKind, int]] = deque(maxlen=LONGEST_BACKLOG)
         self._news = threading.Event()
         self._closing = False
@@ -163,7 +178,7 @@ class Waker:
         self._news.set()
         if self._thread is not None:
             self._thread.join(2.0)
-        self._sender.close()
+        self._channel.close()
 
     def _start(self) -> None:
         with self._starting:

@@ -22,6 +22,9 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("var"), description="everything that the embedded stack writes lies below it")
     database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in data_dir")
     redis_url: str = Field(default="", description="broker; empty: `vbq up` starts its own Redis in data_dir")
+    broker_url: str = Field(
+        default="", description="RabbitMQ (amqp://...) for Celery's messages; empty: they go through Redis"
+    )
     ehr_base_url: str = Field(default="", description="FHIR server that gets results; empty: none is sent")
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8080, ge=0, le=65535, description="one port for intake, CDS Hooks, pages and health")

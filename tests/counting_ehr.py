@@ -43,11 +43,11 @@ class CountingEhr(ThreadingHTTPServer):
             rows = [row for (kind, _), row in self.store.items() if kind == "RiskAssessment"]
         return rows if patient is None else [row for row in rows if _ends(row, patient)]
 
-    def doubles(self) -> int:
-        """Resources with an identifier that another one of the same type has too."""
+    def doubles(self) -> list[str]:
+        """Identifiers that more than one resource of a type has: `type x times`."""
         with self.guard:
             seen = Counter((kind, _key(row)) for (kind, _), row in self.store.items() if _key(row))
-        return sum(count - 1 for count in seen.values())
+        return [f"{kind} x {count}" for (kind, _), count in seen.items() if count > 1]
 
     def transact(self, bundle: Json) -> Json:
         with self.guard:
@@ -68,14 +68,13 @@ class CountingEhr(ThreadingHTTPServer):
 
     def _apply(self, entry: Json) -> Json:
         request, resource = entry["request"], entry["resource"]
-        kind, _, rest = request["url"].partition("/")
-        kind, _, query = kind.partition("?")
-        query = query or (rest.partition("?")[2] if "?" in rest else "") or request.get("ifNoneExist", "")
-        wanted = parse_qs(unquote(query)).get("identifier", [""])[0]
+        path, _, query = request["url"].partition("?")
+        kind, _, rest = path.partition("/")
+        wanted = parse_qs(unquote(query or request.get("ifNoneExist", ""))).get("identifier", [""])[0]
         same = [name for (type_, name), row in self.store.items() if wanted and (type_, _key(row)) == (kind, wanted)]
         if request["method"] == "POST" and same:
             return {"response": {"status": "200 OK", "location": f"{kind}/{same[0]}"}}
-        name = rest if rest and "?" not in rest else same[0] if same else str(uuid.uuid4())
+        name = rest or (same[0] if same else str(uuid.uuid4()))
         status = self.put(kind, name, resource)
         return {"response": {"status": "201 Created" if status == 201 else "200 OK", "location": f"{kind}/{name}"}}
 

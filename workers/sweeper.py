@@ -7,9 +7,10 @@ import socket
 import threading
 import time
 
-from gateways.broker import Sender, WakeKind
+from gateways.broker import Sender
 from gateways.database import Database
 from gateways.settings import Settings
+from gateways.wake_channel import WakeChannel, WakeKind
 from gateways.wakeups import Wakeups
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from workers.heartbeat import Heartbeat
@@ -33,6 +34,8 @@ class Sweeper:
         self._wakeups = Wakeups(self._database)
         self._sender = Sender(settings)
         self._heartbeat = Heartbeat(settings.data_dir, "sweeper")
+        self._ear = WakeChannel(settings)
+        self._relay = Sender(settings)
         self._stop = threading.Event()
         self._leads_until = 0.0
         self._said_at = -SAY_AGAIN_SECONDS
@@ -44,8 +47,11 @@ class Sweeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         log.info("sweeper starts")
+        ear = threading.Thread(target=self._ear.listen, args=(self._heard, self._stop), name="ear", daemon=True)
+        ear.start()
         while not self._stop.is_set():
             self._stop.wait(self.sweep())
+        ear.join(2.0)
         self.close()
         return 0
 
@@ -65,6 +71,15 @@ class Sweeper:
             return REST_SECONDS
         return self._settings.sweep_seconds
 
+    def _heard(self, kind: WakeKind, row: int) -> None:
+        """A service has written a row: a worker hears of it now, not with the next sweep. Of several sweepers one."""
+        if time.monotonic() >= self._leads_until:
+            return
+        try:
+            self._relay.send(kind, row)
+        except BrokerUnavailable:
+            return  # the row stays due
+
     def close(self) -> None:
         """Let a successor begin at once."""
         try:
@@ -72,6 +87,8 @@ class Sweeper:
         except StoreUnavailable:
             log.info("the lease was not given back; it runs out by itself")
         self._sender.close()
+        self._relay.close()
+        self._ear.close()
         self._database.close()
 
     def _lead(self) -> bool:
