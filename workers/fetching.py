@@ -71,7 +71,7 @@ def fetch(bench: Bench, job: Job) -> None:
     """Do the fetch job: read one resource, or close what a subscription left open. Waits where the server is away."""
     source, resource_type, resource_id = job.subject.split("/", 2)
     try:
-        place = _place(bench, source)
+        place = place_of(bench, source)
         if resource_type == NOTICE_TYPE:
             _catch_up(bench, job, place, resource_id)
         else:
@@ -83,7 +83,7 @@ def fetch(bench: Bench, job: Job) -> None:
             bench.jobs.fail(connection, job, code=error.reason_code, text=error.detail, delay_seconds=delay)
 
 
-def _place(bench: Bench, source: str) -> Place:
+def place_of(bench: Bench, source: str) -> Place:
     sender = next((one for one in bench.config.senders if one.name == source), None)
     if sender is None:
         raise NotConfigured("the sender of this notification is not configured any more; nothing can be fetched")
@@ -105,13 +105,13 @@ def _read(bench: Bench, job: Job, place: Place, resource_type: str, resource_id:
         events = place.parsed({}, method="DELETE", path=(resource_type, resource_id)).events
     else:
         events = place.parsed(found).events
-    _accept(bench, events)
+    accept(bench, events)
     with bench.database.write() as connection:
         bench.jobs.hold(connection, job)
         wakes = [
             bench.jobs.bump(connection, "fetch", f"{place.sender.name}/{reference}", "")
             for reference in related([found] if found else [], place)
-            if not _known(bench, connection, place, reference)
+            if not known(bench, connection, place, reference)
         ]
         bench.jobs.finish(connection, job)
     for wake in wakes:
@@ -144,7 +144,7 @@ def _catch_up(bench: Bench, job: Job, place: Place, key: str) -> None:
         wakes = [
             bench.jobs.bump(connection, "fetch", f"{place.sender.name}/{reference}", "")
             for reference in sorted(wanted)
-            if not _known(bench, connection, place, reference)
+            if not known(bench, connection, place, reference)
         ]
         if more:
             wakes.append(bench.jobs.bump(connection, "fetch", job.subject, ""))
@@ -167,7 +167,7 @@ def _asked_for(bench: Bench, place: Place, then: Subscription, wanted: set[str])
             log.info("no $events: a search instead", extra={"sender": place.sender.name, "code": error.reason_code})
             return True
         notice = Notice.model_validate_json(parsed.notice.body) if parsed.notice is not None else Notice(kind="ping")
-        _accept(bench, parsed.events)
+        accept(bench, parsed.events)
         wanted.update(notice.fetch)
         if parsed.events or notice.fetch:
             numbers = numbers.closed(tuple((number, number) for number in sorted(notice.numbers)))
@@ -182,8 +182,8 @@ def _search(bench: Bench, place: Place, search: Search, wanted: set[str]) -> boo
         if place.types is not None and kind not in place.types:
             continue
         for page in pages_since(place.client, kind, search):
-            events = list(_events_of_page(page, place))
-            _accept(bench, events)
+            events = list(events_of_page(page, place))
+            accept(bench, events)
             brought.update(f"{event.resource_type}/{event.resource_id}" for event in events)
             wanted.update(related(page.resources, place))
             wanted.difference_update(brought)
@@ -193,7 +193,7 @@ def _search(bench: Bench, place: Place, search: Search, wanted: set[str]) -> boo
     return True
 
 
-def _events_of_page(page: Page, place: Place) -> Iterator[IncomingEvent]:
+def events_of_page(page: Page, place: Place) -> Iterator[IncomingEvent]:
     for resource in page.resources:
         try:
             yield from place.parsed(resource).events
@@ -236,12 +236,12 @@ def related(resources: Iterable[Json], place: Place) -> list[str]:
     return list(found)
 
 
-def _known(bench: Bench, connection: Any, place: Place, reference: str) -> bool:
+def known(bench: Bench, connection: Any, place: Place, reference: str) -> bool:
     kind, _, resource_id = reference.partition("/")
     return bench.facts.one(connection, place.sender.name, kind, resource_id) is not None
 
 
-def _accept(bench: Bench, events: list[IncomingEvent]) -> None:
+def accept(bench: Bench, events: list[IncomingEvent]) -> None:
     """Into the inbox, and have them read."""
     fresh = [receipt.event for receipt in bench.inbox.accept(events) if not receipt.repeat]
     for event in fresh[::BATCH]:
