@@ -1,4 +1,4 @@
-"""Metal along the spine: a void taller than a disc with a bright rim, where the displaced signal piled up.
+"""Metal along the spine: a void with a bright rim, where the displaced signal piled up.
 
 Cement, sclerosis and gas in a disc are as dark, but have no such rim; those are for the rule of the adjacent body.
 """
@@ -18,8 +18,8 @@ STEP_MM = 0.75
 ACROSS = 0.45  # of a body's depth, to either side of the line through the centres
 BEYOND_MM = 16.0  # past the first and the last centre
 VOID_BELOW, RIM_ABOVE = 0.20, 1.8  # of the marrow's usual signal
-TALL_MM, BROAD_MM = 9.0, 3.0  # gas in a disc is lower than that
-VOID_MM2, RIM_MM2 = 60.0, 12.0
+TALL_MM, BROAD_MM = 5.0, 3.0  # the least that a screw leaves; endplates are thinner
+VOID_MM2, RIM_MM2 = 50.0, 15.0
 RIM_WITHIN_MM = 5.0
 
 Strip = NDArray[np.float64]
