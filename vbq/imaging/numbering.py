@@ -52,7 +52,8 @@ def number_bodies(bodies: list[Body], probabilities: Probabilities, pixel_mm: tu
         confidence *= 0.4
     else:
         confidence *= sacrum.sureness
-        doubts += _transition(lowest, sacrum) or sacral_doubts(sacrum.piece, pixel_mm, whole, sacrum.top)
+        discs = probabilities.argmax(axis=0) == DISC
+        doubts += _transition(lowest, sacrum) or sacral_doubts(sacrum.piece, discs, pixel_mm, whole, sacrum.top)
     doubts += _uneven(whole)
     slips = _slips(whole)
     confidence *= 0.5 ** len(doubts)

@@ -22,12 +22,21 @@ FARTHER = 5  # 30 to 36 mm below
 THIN = 0.57  # of the lumbar bodies' depth, there; real sacra at hand: .61 to .87, lumbarised phantoms: .48 to .54
 STAYS_WIDE = 0.90  # of its own depth at the top
 REACH_MM = 45.0
+DISC_FROM_MM = 10.0  # below the first segment's top: past the disc above it
+DISC_MM2 = 80.0  # remnants of discs within a sacrum are not called discs at all (0 in the real series at hand)
 
 Mask = NDArray[np.bool_]
 
 
-def sacral_doubts(sacrum: Mask, pixel_mm: tuple[float, float], bodies: list[Body], top: Point) -> list[Reason]:
-    """Doubts from the shape of the sacrum's piece (a mask of the map) below `bodies`, head to foot."""
+def sacral_doubts(
+    sacrum: Mask, discs: Mask, pixel_mm: tuple[float, float], bodies: list[Body], top: Point
+) -> list[Reason]:
+    """Doubts from the shape of the sacrum's piece and from `discs` (masks of the map) below `bodies`, head to foot."""
+    below = _ahead(discs, pixel_mm, bodies[-1].centre, top)
+    inside = float((below > DISC_FROM_MM).sum()) * pixel_mm[0] * pixel_mm[1]
+    if inside >= DISC_MM2:
+        text = "a disc is seen below what looks like the sacrum's first segment (transitional, or a steep L5)"
+        return [Reason(code="transitional", text=text)]
     widths = depth_profile(sacrum, pixel_mm, bodies[-1].centre, top)
     first = max(widths[:TOP_STEPS], default=0.0)
     if len(widths) <= FARTHER or first <= 0:
@@ -44,15 +53,22 @@ def sacral_doubts(sacrum: Mask, pixel_mm: tuple[float, float], bodies: list[Body
 
 def depth_profile(sacrum: Mask, pixel_mm: tuple[float, float], lowest: Point, top: Point) -> list[float]:
     """Depth (mm) of the piece in steps of 6 mm down from its top, along the line from the lowest body's centre."""
-    rows, columns = np.nonzero(sacrum)
-    y, x = (rows + 0.5) * pixel_mm[0] - top[0], (columns + 0.5) * pixel_mm[1] - top[1]
-    near = np.hypot(y, x) < REACH_MM
-    length = math.dist(lowest, top)
-    if length == 0 or not near.any():
+    along = _ahead(sacrum, pixel_mm, lowest, top)
+    if not along.size:
         return []
-    along = ((y * (top[0] - lowest[0]) + x * (top[1] - lowest[1])) / length)[near]
     start = float(np.percentile(along, 2))
     counts, _ = np.histogram(along - start, bins=np.arange(STEPS + 1) * STEP_MM)
     depths = [float(count) * pixel_mm[0] * pixel_mm[1] / STEP_MM for count in counts]
     seen = float(along.max()) - start
     return depths[: int(seen / STEP_MM)]
+
+
+def _ahead(mask: Mask, pixel_mm: tuple[float, float], lowest: Point, top: Point) -> NDArray[np.float64]:
+    """How far (mm) the pixels of a mask near `top` lie beyond it, on the line from the lowest body's centre."""
+    rows, columns = np.nonzero(mask)
+    y, x = (rows + 0.5) * pixel_mm[0] - top[0], (columns + 0.5) * pixel_mm[1] - top[1]
+    near = np.hypot(y, x) < REACH_MM
+    length = math.dist(lowest, top)
+    if length == 0:
+        return np.zeros(0)
+    return np.asarray(((y * (top[0] - lowest[0]) + x * (top[1] - lowest[1])) / length)[near], dtype=np.float64)
