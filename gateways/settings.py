@@ -44,6 +44,8 @@ class Settings(BaseSettings):
         default=2**30, ge=2**28, description="address space of the process that reads DICOM files"
     )
     decoder_seconds: int = Field(default=20, ge=1, le=600, description="longest time that reading one DICOM file takes")
+    cache_bytes: int = Field(default=2**30, ge=0, description="fetched series kept in data_dir; 0 keeps none")
+    cache_hours: float = Field(default=24.0, gt=0, le=8760, description="longest time that a fetched series is kept")
     worker_concurrency: int = Field(default=1, ge=1, description="Celery prefork children per worker")
     task_seconds: int = Field(default=120, ge=5, description="hard time limit of one task")
     lease_seconds: int = Field(
@@ -58,6 +60,15 @@ class Settings(BaseSettings):
     )
     debounce_max_seconds: float = Field(default=2.0, ge=0, le=600, description="longest wait that debouncing may cause")
     sweep_seconds: float = Field(default=0.1, gt=0, le=60, description="how often the sweeper looks for due work")
+    reconcile_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86400,
+        description="how often senders' servers are searched for what was dropped; 0: never",
+    )
+    reconcile_overlap_seconds: float = Field(
+        default=300.0, ge=0, le=86400, description="how far before the last result such a search begins"
+    )
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
     )

@@ -241,8 +241,9 @@ def known(bench: Bench, connection: Any, place: Place, reference: str) -> bool:
     return bench.facts.one(connection, place.sender.name, kind, resource_id) is not None
 
 
-def accept(bench: Bench, events: list[IncomingEvent]) -> None:
-    """Into the inbox, and have them read."""
+def accept(bench: Bench, events: list[IncomingEvent]) -> int:
+    """Into the inbox, and have them read; returns how many were not there yet."""
     fresh = [receipt.event for receipt in bench.inbox.accept(events) if not receipt.repeat]
     for event in fresh[::BATCH]:
         bench.wake("event", event)
+    return len(fresh)

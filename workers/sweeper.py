@@ -14,6 +14,7 @@ from gateways.wake_channel import WakeChannel, WakeKind
 from gateways.wakeups import Wakeups
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from workers.heartbeat import Heartbeat
+from workers.reconciling import Reconciler
 
 LEAD_SECONDS = 5.0
 LONGEST_QUEUE = 200  # what waits there is woken anyway; more would only grow while no worker listens
@@ -37,6 +38,7 @@ class Sweeper:
         self._ear = WakeChannel(settings)
         self._relay = Sender(settings)
         self._stop = threading.Event()
+        self._reconciler = Reconciler(settings)
         self._leads_until = 0.0
         self._said_at = -SAY_AGAIN_SECONDS
         self._beat_at = -BEAT_SECONDS
@@ -47,6 +49,7 @@ class Sweeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         log.info("sweeper starts")
+        self._reconciler.start()
         ear = threading.Thread(target=self._ear.listen, args=(self._heard, self._stop), name="ear", daemon=True)
         ear.start()
         while not self._stop.is_set():
@@ -82,6 +85,7 @@ class Sweeper:
 
     def close(self) -> None:
         """Let a successor begin at once."""
+        self._reconciler.stop()
         try:
             self._wakeups.leave(self._holder)
         except StoreUnavailable:
