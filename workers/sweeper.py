@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from gateways.broker import Sender
 from gateways.database import Database
@@ -14,7 +15,9 @@ from gateways.wake_channel import WakeChannel, WakeKind
 from gateways.wakeups import Wakeups
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from workers.heartbeat import Heartbeat
-from workers.reconciling import Reconciler
+
+if TYPE_CHECKING:
+    from workers.reconciling import Reconciler
 
 LEAD_SECONDS = 5.0
 LONGEST_QUEUE = 200  # what waits there is woken anyway; more would only grow while no worker listens
@@ -38,7 +41,7 @@ class Sweeper:
         self._ear = WakeChannel(settings)
         self._relay = Sender(settings)
         self._stop = threading.Event()
-        self._reconciler = Reconciler(settings)
+        self._reconciler: Reconciler | None = None
         self._leads_until = 0.0
         self._said_at = -SAY_AGAIN_SECONDS
         self._beat_at = -BEAT_SECONDS
@@ -49,7 +52,11 @@ class Sweeper:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         log.info("sweeper starts")
-        self._reconciler.start()
+        if self._settings.reconcile_seconds > 0 and any(one.reads for one in self._settings.structured().senders):
+            from workers.reconciling import Reconciler  # it needs a worker's hands, which weigh 60 MiB
+
+            self._reconciler = Reconciler(self._settings)
+            self._reconciler.start()
         ear = threading.Thread(target=self._ear.listen, args=(self._heard, self._stop), name="ear", daemon=True)
         ear.start()
         while not self._stop.is_set():
@@ -85,7 +92,8 @@ class Sweeper:
 
     def close(self) -> None:
         """Let a successor begin at once."""
-        self._reconciler.stop()
+        if self._reconciler is not None:
+            self._reconciler.stop()
         try:
             self._wakeups.leave(self._holder)
         except StoreUnavailable:
