@@ -1,4 +1,7 @@
-"""Draw the training's curves: `python -m training.curves docs/training/log.csv docs/training/curves.svg`."""
+"""Draw the training's curves: `python -m training.curves docs/training/log.csv docs/training/curves.svg`.
+
+Also prints how fast Dice still rose before the rate was cooled down: at a plateau that is about nothing.
+"""
 
 import csv
 import sys
@@ -37,10 +40,33 @@ def draw(rows: Rows, target: Path) -> None:
     plt.close(figure)
 
 
+def still_rising(rows: Rows) -> dict[str, float]:
+    """Change of each Dice per 1,000 steps over the last third of the steps at the full rate, by a straight line.
+
+    Empty where fewer than three rows lie there. Rows of another rate (warm-up, cool-down) do not count.
+    """
+    top = max((float(row["rate"]) for row in rows), default=0.0)
+    full = [row for row in rows if float(row["rate"]) == top]
+    late = [row for row in full if int(row["step"]) >= 2 * int(full[-1]["step"]) / 3]
+    if len(late) < 3:
+        return {}
+    steps = [int(row["step"]) / 1000 for row in late]
+    middle = sum(steps) / len(steps)
+    spread = sum((step - middle) ** 2 for step in steps)
+    names = [name for name in late[0] if name.startswith(("dice_", "spider_")) and all(row[name] for row in late)]
+    return {
+        name: sum((step - middle) * float(row[name]) for step, row in zip(steps, late, strict=True)) / spread
+        for name in names
+    }
+
+
 def main(arguments: list[str]) -> None:
     if len(arguments) != 2:
         raise SystemExit(__doc__)
-    draw(read(Path(arguments[0])), Path(arguments[1]))
+    rows = read(Path(arguments[0]))
+    draw(rows, Path(arguments[1]))
+    for name, slope in still_rising(rows).items():
+        print(f"{name} {slope:+.4f} per 1,000 steps before the cool-down")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The network's wrapper: geometry, limits, and the shipped weights on a drawn slice."""
 
+import hashlib
 from functools import cache
 from pathlib import Path
 
@@ -154,3 +155,9 @@ def test_the_shipped_weights_see_a_drawn_spine() -> None:
     assert dice[DISC] > 0.7
     assert dice[CANAL] > 0.5
     assert dice[CSF] > 0.5
+
+
+def test_the_model_card_names_the_weights_that_ship() -> None:
+    card = (WEIGHTS.parent / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() in card
+    assert WEIGHTS.stat().st_size < 6_000_000
