@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-UID = re.compile(r"^[0-9]+(\.[0-9]+)*$")
+UID = re.compile(r"[0-9]+(\.[0-9]+)*", re.ASCII)
 USABLE_STATUS = frozenset({"active", "test", None})
 DICOM_UID_SYSTEM = "urn:dicom:uid"
 
@@ -24,7 +24,7 @@ def study_uid_of(imaging_study: Json) -> str | None:
 
 def is_uid(text: str) -> bool:
     """PS3.5 section 9: digits and dots, 64 characters at most. Nothing else may enter an archive's URL."""
-    return len(text) <= 64 and UID.match(text) is not None
+    return len(text) <= 64 and UID.fullmatch(text) is not None
 
 
 def addresses_of(imaging_study: Json, endpoints: Sequence[Json]) -> tuple[list[str], int]:

@@ -1,4 +1,4 @@
-"""How we log in to another system: nothing, a bearer token, a user and password, or SMART Backend Services."""
+"""How we log in to another system: nothing, a bearer token, a user and password, OAuth2 or SMART Backend Services."""
 
 import base64
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from gateways.private_keys import read_signing_key
+from gateways.private_keys import SigningKey, read_signing_key
 from gateways.smart_backend import BackendServices, refuse_plain
 from schemas.config import Auth
 from schemas.errors import NotConfigured
@@ -91,8 +91,14 @@ def login(
         return Fixed({"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"})
     if not auth.client_id:
         raise NotConfigured(f"{setting}.client_id is missing; it is what the authorization server calls us")
-    if auth.key_file is None:
+    if auth.kind == "client-secret":
+        if auth.token_url is None:
+            raise NotConfigured(f"{setting}.token_url is missing; it is where a client secret becomes a token")
+        key: SigningKey | str = _secret(auth.client_secret_env, environ, f"{setting}.client_secret_env")
+    elif auth.key_file is None:
         raise NotConfigured(f"{setting}.key_file is missing; it holds the private key that we sign in with")
+    else:
+        key = read_signing_key(auth.key_file, auth.key_id, f"{setting}.key_file")
 
     def open_http(urls: list[str]) -> "httpx.Client":
         from gateways.deadline import Deadline
@@ -107,8 +113,8 @@ def login(
     tokens = BackendServices(
         base_url=base_url,
         client_id=auth.client_id,
-        key=read_signing_key(auth.key_file, auth.key_id, f"{setting}.key_file"),
-        scopes=auth.scopes or scopes,
+        key=key,
+        scopes=auth.scopes or ("" if auth.kind == "client-secret" else scopes),
         token_url=auth.token_url,
         open_http=open_http,
         clock=clock,

@@ -7,12 +7,20 @@ from urllib.parse import unquote, urlsplit
 from gateways.dicom_limits import DicomLimits
 from gateways.dicomweb import fetch_study
 from gateways.endpoints import Json, addresses_of, study_uid_of
+from gateways.origins import origin_of
+from gateways.study_cache import StudyCache
 from schemas.config import Config, Pacs
 from schemas.errors import Forbidden, NotAcceptable, PacsUnavailable, Rejected, Unavailable
 
 
 def locate(
-    imaging_study: Json, endpoints: Sequence[Json], config: Config, *, scratch: Path, limits: DicomLimits | None = None
+    imaging_study: Json,
+    endpoints: Sequence[Json],
+    config: Config,
+    *,
+    scratch: Path,
+    limits: DicomLimits | None = None,
+    cache: StudyCache | None = None,
 ) -> Path:
     """A directory with the study's DICOM files.
 
@@ -38,13 +46,21 @@ def locate(
     problems: list[Rejected | Unavailable] = []
     for address in sorted(addresses, key=lambda one: not one.startswith("file:")):  # a directory costs least
         try:
-            return _at(address, imaging_study, config, scratch, limits or DicomLimits())
+            return _at(address, imaging_study, config, scratch=scratch, limits=limits or DicomLimits(), cache=cache)
         except (Rejected, Unavailable) as error:
             problems.append(error)
     raise next((error for error in problems if isinstance(error, Unavailable)), problems[0])
 
 
-def _at(address: str, imaging_study: Json, config: Config, scratch: Path, limits: DicomLimits) -> Path:
+def _at(
+    address: str,
+    imaging_study: Json,
+    config: Config,
+    *,
+    scratch: Path,
+    limits: DicomLimits,
+    cache: StudyCache | None,
+) -> Path:
     if address.startswith("file:"):
         return directory_of(address, config.study_roots)
     pacs = archive_of(address, config.pacs)
@@ -54,7 +70,7 @@ def _at(address: str, imaging_study: Json, config: Config, scratch: Path, limits
             "the ImagingStudy has no Study Instance UID (an identifier with system urn:dicom:uid)",
             code="study-uid-missing",
         )
-    return fetch_study(pacs, study_uid, scratch, limits)
+    return fetch_study(pacs, study_uid, scratch, limits, cache)
 
 
 def directory_of(address: str, roots: Sequence[Path]) -> Path:
@@ -83,22 +99,10 @@ def archive_of(address: str, archives: Sequence[Pacs]) -> Pacs:
     Raises Forbidden where scheme, host, port and path prefix are none of a configured archive's.
     """
     for pacs in archives:
-        if _origin(address) == _origin(pacs.wado_rs):
+        if (origin := origin_of(address)) is not None and origin == origin_of(pacs.wado_rs):
             base, path = urlsplit(pacs.wado_rs).path.rstrip("/"), urlsplit(address).path
             if (path == base or path.startswith(f"{base}/")) and ".." not in path.split("/"):
                 return pacs
     raise Forbidden(
         "the endpoint's address is no configured archive (pacs in VBQ_CONFIG)", code="endpoint-not-configured"
     )
-
-
-def _origin(url: str) -> tuple[str, str, int] | None:
-    """(scheme, host, port), the default port written out; None for what is no http URL or carries a login."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        return None
-    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)

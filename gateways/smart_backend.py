@@ -1,16 +1,19 @@
 """SMART Backend Services (SMART App Launch 2.2): a signed assertion in, a short-lived access token out.
 
+Or plain OAuth2 client credentials with a secret (RFC 6749 sections 2.3.1 and 4.4), as archives often have it.
+
 The assertion is new for each request (`jti`), for this token endpoint alone (`aud`) and lives for four minutes. The
 token is kept in memory until shortly before it ends. Neither is ever logged or stored.
 """
 
+import base64
 import re
 import threading
 import time
 import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 import jwt
 
@@ -45,13 +48,14 @@ class BackendServices:
         *,
         base_url: str,
         client_id: str,
-        key: SigningKey,
+        key: SigningKey | str,
         scopes: str,
         open_http: OpenHttp,
         token_url: str | None = None,
         clock: Clock = time.time,
     ) -> None:
-        """`open_http` makes a client that reaches the origins of the URLs it is given. Without `token_url` the server's
+        """`key` signs assertions; a string is a client secret instead, sent by HTTP Basic. `open_http` makes a client
+        that reaches the origins of the URLs it is given. Without `token_url` the server's
         .well-known/smart-configuration is asked once; an endpoint at another origin than the server's is refused then.
         """
         self._base = base_url.rstrip("/")
@@ -83,25 +87,25 @@ class BackendServices:
         """(token, seconds for which to keep it)."""
         if self._token_url is None:
             self._token_url = self._discover()
-        form = {
-            "grant_type": "client_credentials",
-            "scope": self._scopes,
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self._assertion(self._token_url),
-        }
+        form = {"grant_type": "client_credentials"} | ({"scope": self._scopes} if self._scopes else {})
+        if isinstance(self._key, SigningKey):
+            form |= {
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": self._assertion(self._key, self._token_url),
+            }
         status, headers, document = self._call("POST", self._token_url, form)
         if status == 429 or status >= 500:
             wait = retry_after_s(headers.get("Retry-After"), now=self._clock())
             raise EhrUnavailable(f"the token endpoint answered {status}; it is asked again", retry_after_s=wait)
         if status != 200:
             raise EhrUnavailable(
-                f"the token endpoint answered {status} ({_oauth_code(document)}); check client_id, key_file, key_id "
-                "and scopes, and that our public key is registered there",
+                f"the token endpoint answered {status} ({_oauth_code(document)}); check client_id and scopes, and "
+                "client_secret_env, or key_file and key_id (our public key must be registered there)",
                 code="ehr-login",
             )
         return _token_of(document)
 
-    def _assertion(self, token_url: str) -> str:
+    def _assertion(self, key: SigningKey, token_url: str) -> str:
         claims = {
             "iss": self._client_id,
             "sub": self._client_id,
@@ -109,8 +113,8 @@ class BackendServices:
             "exp": int(self._clock()) + ASSERTION_SECONDS,
             "jti": str(uuid.uuid4()),
         }
-        headers = {"kid": self._key.kid, "typ": "JWT"}
-        return jwt.encode(claims, self._key.key, algorithm=self._key.algorithm, headers=headers)
+        headers = {"kid": key.kid, "typ": "JWT"}
+        return jwt.encode(claims, key.key, algorithm=key.algorithm, headers=headers)
 
     def _discover(self) -> str:
         status, _, document = self._call("GET", f"{self._base}/.well-known/smart-configuration", None)
@@ -131,23 +135,27 @@ class BackendServices:
         import httpx
 
         refuse_plain(url)
+        headers = {"Accept": "application/json"}
+        if form is not None and isinstance(self._key, str):
+            pair = f"{quote_plus(self._client_id)}:{quote_plus(self._key)}"  # RFC 6749 section 2.3.1
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         try:
             with (
                 self._open([url]) as client,
-                client.stream(method, url, data=form, headers={"Accept": "application/json"}) as reply,
+                client.stream(method, url, data=form, headers=headers) as reply,
             ):
                 body = b""
                 for part in reply.iter_bytes():
                     body += part
                     if len(body) > MAX_REPLY_BYTES:
                         raise EhrUnavailable("the token endpoint's reply is larger than 64 KiB", code="ehr-login")
-                status, headers = reply.status_code, reply.headers
+                status, told = reply.status_code, reply.headers
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise EhrUnavailable(f"the token endpoint did not answer ({type(error).__name__})") from error
         try:
-            return status, headers, parse_json(body)
+            return status, told, parse_json(body)
         except Rejected:
-            return status, headers, {}
+            return status, told, {}
 
 
 def refuse_plain(url: str) -> None:

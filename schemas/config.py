@@ -94,11 +94,14 @@ class CdsClient(Record):
 class Auth(Record):
     """How we log in to another system."""
 
-    kind: Literal["none", "bearer", "basic", "backend-services"] = "none"
+    kind: Literal["none", "bearer", "basic", "client-secret", "backend-services"] = "none"
     token_env: str | None = None
     username_env: str | None = None
     password_env: str | None = None
     client_id: str | None = None
+    client_secret_env: str | None = Field(
+        default=None, description="with client-secret (OAuth2 client credentials): variable that holds the secret"
+    )
     token_url: Origin | None = Field(
         default=None, description="none: what the server's .well-known/smart-configuration says, if at its own origin"
     )

@@ -48,7 +48,7 @@ def _send(bench: Bench, subject: str, result: Measurement, archives: list[Pacs])
     limits = limits_of(bench.settings)
     bodies = [json.loads(row.body) for row in endpoints]
     with tempfile.TemporaryDirectory(prefix="vbq-evidence-") as scratch:
-        place = locate(resource, bodies, bench.config, scratch=Path(scratch), limits=limits)
+        place = locate(resource, bodies, bench.config, scratch=Path(scratch), limits=limits, cache=bench.cache)
         files = open_study(place, study_uid=result.study_uid, limits=limits, reader=bench.decoder)
         made = evidence_of(result, files, software=bench.software, now=bench.now())
     for pacs in archives:

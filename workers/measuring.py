@@ -12,7 +12,6 @@ from gateways.jobs import Job
 from gateways.pacs import locate
 from gateways.pictures import KeptPicture, Pictures
 from gateways.rois import regions_beside
-from schemas.config import Config
 from schemas.errors import NotMeasurable, Rejected, Unavailable
 from schemas.measurement import Measurement, Reason
 from vbq.imaging.identity import StudyIdentity, check_identity
@@ -72,7 +71,7 @@ def measured(
     """
     limits = limits_of(bench.settings)
     with scratch(bench.settings.data_dir) as fetched:
-        place = _place(study, endpoints, bench.config, fetched, limits)
+        place = _place(study, endpoints, bench, fetched, limits)
         files = open_study(place, study_uid=study_uid_of(study), limits=limits, reader=bench.decoder)
         flags = check_identity(files.identity, patient)
         drawn = regions_beside(place)
@@ -111,10 +110,10 @@ def _picture(found: Measurement, files: StudyFiles) -> KeptPicture | None:
 
 
 def _place(
-    study: dict[str, Any], endpoints: list[dict[str, Any]], config: Config, fetched: Path, limits: DicomLimits
+    study: dict[str, Any], endpoints: list[dict[str, Any]], bench: Bench, fetched: Path, limits: DicomLimits
 ) -> Path:
     try:
-        return locate(study, endpoints, config, scratch=fetched, limits=limits)
+        return locate(study, endpoints, bench.config, scratch=fetched, limits=limits, cache=bench.cache)
     except Rejected as error:
         if error.reason_code != "endpoint-unknown":
             raise

@@ -23,6 +23,11 @@ class Archive(ThreadingHTTPServer):
         self.logins: list[str | None] = []
         self.fault: int | str | None = None
         self.refuses_storing: int | None = None
+        self.retry_after: str | None = None
+        self.answer: bytes | None = None
+        self.tokens: list[str] = []
+        self.refused_token: str | None = None
+        self.forms: list[tuple[str | None, str]] = []
         self.stored: list[Any] = []
 
     @property
@@ -46,6 +51,10 @@ class _Handler(BaseHTTPRequestHandler):
         archive.logins.append(self.headers.get("Authorization"))
         if isinstance(archive.fault, int):
             return self._send(archive.fault, "text/plain", b"no")
+        if archive.refused_token is not None and archive.refused_token in ("*", archive.logins[-1]):
+            return self._send(401, "text/plain", b"no")
+        if archive.answer is not None:
+            return self._send(200, "application/dicom+json", archive.answer)
         if archive.fault == "redirect":
             self.send_response(302)
             self.send_header("Location", archive.url + "/elsewhere")
@@ -75,6 +84,11 @@ class _Handler(BaseHTTPRequestHandler):
         archive = self.server
         archive.asked.append(f"POST {self.path}")
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/token":
+            archive.asked.pop()
+            archive.forms.append((self.headers.get("Authorization"), body.decode()))
+            token = {"access_token": archive.tokens.pop(0), "token_type": "Bearer", "expires_in": 300}
+            return self._send(200, "application/json", json.dumps(token).encode())
         if isinstance(archive.fault, int) or archive.refuses_storing is not None:
             status = archive.fault if isinstance(archive.fault, int) else archive.refuses_storing
             assert status is not None
@@ -123,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
+        if self.server.retry_after is not None:
+            self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
         self.wfile.write(body)
 

@@ -117,8 +117,72 @@ def test_the_login_is_sent_as_configured_and_only_from_the_environment(
     with pytest.raises(NotConfigured) as caught:
         fetch(archive, tmp_path / "b", Auth(kind="basic", username_env="ARCHIVE_USER", password_env="ARCHIVE_TOKEN"))
     assert "s3cret" not in caught.value.detail
-    with pytest.raises(NotConfigured, match="backend-services"):
+    with pytest.raises(NotConfigured, match="client_id"):
         fetch(archive, tmp_path / "c", Auth(kind="backend-services"))
+    monkeypatch.setenv("ARCHIVE_USER", "vbq")
+    archive.logins.clear()
+    fetch(archive, tmp_path / "d", Auth(kind="basic", username_env="ARCHIVE_USER", password_env="ARCHIVE_TOKEN"))
+    assert set(archive.logins) == {"Basic dmJxOnMzY3JldA=="}
+
+
+def test_a_client_secret_becomes_a_token_that_is_renewed_once(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHIVE_SECRET", "s3cr et:")
+    auth = Auth(
+        kind="client-secret",
+        client_id="vbq",
+        client_secret_env="ARCHIVE_SECRET",
+        token_url=archive.url.replace("/dicom-web", "/token"),
+    )
+    archive.tokens = ["first", "second"]
+    archive.refused_token = "Bearer first"
+    fetch(archive, tmp_path / "a", auth)
+    assert archive.forms == [("Basic dmJxOnMzY3IrZXQlM0E=", "grant_type=client_credentials")] * 2
+    assert archive.logins[0] == "Bearer first"
+    assert set(archive.logins[1:]) == {"Bearer second"}
+    archive.tokens, archive.refused_token = ["third", "fourth"], "*"
+    with pytest.raises(NotConfigured, match="401"):
+        fetch(archive, tmp_path / "b", auth)
+    monkeypatch.setenv("ARCHIVE_SECRET", "")
+    with pytest.raises(NotConfigured, match="client_secret_env"):
+        fetch(archive, tmp_path / "c", auth)
+
+
+def test_no_token_means_that_the_job_waits(archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARCHIVE_SECRET", "s3cret")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/token"
+        auth = Auth(kind="client-secret", client_id="vbq", client_secret_env="ARCHIVE_SECRET", token_url=nobody)
+        with pytest.raises(PacsUnavailable) as caught:
+            fetch(archive, tmp_path, auth)
+    assert caught.value.reason_code == "pacs-login"
+    assert archive.asked == []
+
+
+def test_the_archive_says_when_to_come_back(archive: Archive, tmp_path: Path) -> None:
+    for fault in (429, 503):
+        archive.fault, archive.retry_after = fault, "17"
+        with pytest.raises(PacsUnavailable) as caught:
+            fetch(archive, tmp_path)
+        assert caught.value.retry_after_s == 17
+
+
+@pytest.mark.parametrize(
+    "answer", [b'{"a": 1}', b"[" * 100_000, b"[1, null, []]", b'[{"0020000E": {"vr": "UI", "Value": ["2.25/../9"]}}]']
+)
+def test_answers_that_are_no_series_are_no_study(archive: Archive, tmp_path: Path, answer: bytes) -> None:
+    archive.answer = answer
+    with pytest.raises((PacsUnavailable, NotMeasurable)):
+        fetch(archive, tmp_path)
+    assert len(archive.asked) == 1
+
+
+def test_a_name_that_leads_inside_is_not_called(tmp_path: Path) -> None:
+    config = Config(pacs=[Pacs(name="main", wado_rs="http://localhost.example.invalid/dicom-web")])
+    with pytest.raises(PacsUnavailable):
+        locate(STUDY, [], config, scratch=tmp_path)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 10_000])
