@@ -16,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Select
 
 from gateways.patient_connection import connect, wait_long
+from gateways.schema_version import MIGRATIONS, alone, layout, newest, refuse_newer, refuse_older, upgrade
 from schemas.errors import NotConfigured, StoreUnavailable
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x56425143  # "VBQC": the PostgreSQL advisory lock that migrations take
 BUSY_SECONDS = 10.0
 
@@ -124,28 +124,34 @@ class Database:
         return connection
 
     def migrate(self) -> None:
-        """Bring the tables to the newest version. Two processes may call at once: the second waits for the first."""
-        from alembic import command
-        from alembic.config import Config
+        """Bring the tables to the newest layout. Two processes may call at once: the second waits for the first.
 
+        Raises NotConfigured where a newer program made them, StoreUnavailable where an upgrade failed and was undone.
+        """
+        known = newest(MIGRATIONS)
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-        with self.write() as connection:
+        with self.read() as connection:  # the usual start finds them as they should be, and waits for nobody
+            found = layout(connection)
+        refuse_newer(found, known)
+        if found == known:
+            return
+        with alone(self) if self.is_sqlite else self.write() as connection:
             if not self.is_sqlite:
                 wait_long(connection.connection.driver_connection)  # another migration, or a long one of ours
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection, MIGRATIONS)
         if not self.is_sqlite:
             self._engine.dispose()  # its connection would go on waiting long
 
     def check(self) -> None:
-        """Return if the database answers and has its tables; raises StoreUnavailable with the next step otherwise."""
+        """Return if the database answers and has its tables; raises StoreUnavailable with the next step otherwise.
+
+        Tables of a newer layout are no obstacle to a process that is at work: while versions are exchanged one after
+        the other, the older ones go on.
+        """
         with self.read() as connection:
-            if not inspect(connection).has_table("inbox"):
-                raise StoreUnavailable("the database has no tables yet; run `vbq migrate`")
+            refuse_older(layout(connection), newest(MIGRATIONS))
 
     def exists(self) -> bool:
         """Whether there is a database to ask: asking makes the file of an SQLite database that is not there yet."""
