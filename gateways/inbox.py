@@ -114,7 +114,7 @@ class Inbox:
         """Lease `event` and, with it, other rows that are due: one wake-up may stand for many rows.
 
         A row that failed before is leased alone, so that one that kills its worker cannot take others along, and first
-        where it is named, so that a flow of new ones cannot starve it.
+        where it is named or has waited for longer than the new ones, so that a flow of new ones cannot starve it.
         """
         now = self._clock()
         free = or_(
@@ -122,11 +122,13 @@ class Inbox:
             and_(inbox.c.state == "running", inbox.c.lease_until < now),
         )
         with self._database.write() as connection:
-            due = select(inbox.c.id).where(OPEN_EVENTS, free).with_for_update(skip_locked=True)
-            named = due.where(inbox.c.attempts > 0, inbox.c.id == (event or 0))
-            fresh = due.where(inbox.c.attempts == 0).order_by(inbox.c.due_at).limit(limit)
-            failed = due.order_by(inbox.c.due_at).limit(1)
-            ids = next((found for step in (named, fresh, failed) if (found := list(connection.scalars(step)))), [])
+            since = func.coalesce(inbox.c.lease_until, inbox.c.due_at).label("since")
+            due = select(inbox.c.id, since).where(OPEN_EVENTS, free).with_for_update(skip_locked=True)
+            failed_first = (inbox.c.id == (event or 0)).desc()
+            failed = connection.execute(due.where(inbox.c.attempts > 0).order_by(failed_first, since).limit(1)).all()
+            fresh = connection.execute(due.where(inbox.c.attempts == 0).order_by(inbox.c.due_at).limit(limit)).all()
+            first = failed and (failed[0].id == event or not fresh or failed[0].since < fresh[0].since)
+            ids = [row.id for row in (failed if first else fresh)]
             if not ids:
                 return []
             until = now + self._hold_seconds

@@ -93,16 +93,23 @@ class Jobs:
         bumped = statement.on_conflict_do_update(index_elements=["kind", "subject"], set_=again).returning(jobs.c.id)
         return int(connection.execute(bumped).scalar_one())
 
-    def claim(self, job: int) -> Job | None:
-        """Lease `job` if it is due, or its holder's lease has run out; None if there is nothing to do now."""
+    def claim(self, job: int, *, else_kind: Kind | None = None) -> Job | None:
+        """Lease `job` if it is due, or its holder's lease has run out; None if there is nothing to do now.
+
+        `else_kind`: where `job` needs nothing now, the job of that kind that is due for longest. A wake-up call that
+        came twice is then of use, and in a backlog the oldest work is done whatever the order of the calls.
+        """
         now = self._clock()
         free = or_(
             and_(jobs.c.state == "due", jobs.c.due_at <= now),
             and_(jobs.c.state == "running", jobs.c.lease_until < now),
         )
         with self._database.write() as connection:
-            found = select(jobs).where(jobs.c.id == job, free).with_for_update(skip_locked=True)
-            row = connection.execute(found).one_or_none()
+            due = select(jobs).where(OPEN_JOBS, free).with_for_update(skip_locked=True)
+            row = connection.execute(due.where(jobs.c.id == job)).one_or_none()
+            if row is None and else_kind is not None:
+                oldest = due.where(jobs.c.kind == else_kind).order_by(jobs.c.due_at).limit(1)
+                row = connection.execute(oldest).one_or_none()
             if row is None:
                 return None
             claim = Claim(
@@ -110,7 +117,7 @@ class Jobs:
             )
             connection.execute(
                 update(jobs)
-                .where(jobs.c.id == job)
+                .where(jobs.c.id == row.id)
                 .values(
                     state="running",
                     attempts=claim.attempts,

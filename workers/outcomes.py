@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateways.jobs import Job
+from gateways.jobs import Job, Kind
 from schemas.errors import CircuitOpen, Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
 from workers.bench import Bench
 
@@ -61,9 +61,9 @@ def backoff_seconds(attempts: int) -> float:
     return min(float(2 ** min(attempts - 1, 16)), LONGEST_DELAY_SECONDS)
 
 
-def run_job(bench: Bench, row: int, step: Callable[[Bench, Job], None]) -> None:
-    """Claim job `row` and take `step`; what goes wrong ends in the row, not in the broker."""
-    job = bench.jobs.claim(row)
+def run_job(bench: Bench, row: int, step: Callable[[Bench, Job], None], *, else_kind: Kind | None = None) -> None:
+    """Claim job `row` and take `step`; what goes wrong ends in the row, not in the broker. `else_kind`: Jobs.claim."""
+    job = bench.jobs.claim(row, else_kind=else_kind)
     if job is None:
         return
     if job.lapsed and job.claim.attempts > bench.settings.max_attempts:

@@ -15,12 +15,13 @@ from gateways.wake_channel import WakeChannel, WakeKind
 from gateways.wakeups import Wakeups
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from workers.heartbeat import Heartbeat
+from workers.retention import Housekeeping
 
 if TYPE_CHECKING:
     from workers.reconciling import Reconciler
 
 LEAD_SECONDS = 5.0
-LONGEST_QUEUE = 200  # what waits there is woken anyway; more would only grow while no worker listens
+LONGEST_QUEUE = 50  # each message there takes the oldest work; more would only grow while no worker listens
 REST_SECONDS = 1.0
 SAY_AGAIN_SECONDS = 30.0
 BEAT_SECONDS = 5.0
@@ -42,6 +43,7 @@ class Sweeper:
         self._relay = Sender(settings)
         self._stop = threading.Event()
         self._reconciler: Reconciler | None = None
+        self._housekeeping = Housekeeping(self._database, settings.retention_days)
         self._leads_until = 0.0
         self._said_at = -SAY_AGAIN_SECONDS
         self._beat_at = -BEAT_SECONDS
@@ -74,6 +76,7 @@ class Sweeper:
             if not self._lead():
                 return REST_SECONDS
             self._announce()
+            self._housekeeping.tend()
         except (StoreUnavailable, BrokerUnavailable) as error:
             if time.monotonic() - self._said_at > SAY_AGAIN_SECONDS:
                 self._said_at = time.monotonic()

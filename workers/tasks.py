@@ -25,16 +25,16 @@ def register(app: "Celery", bench: Callable[[], Bench]) -> None:
 
     @app.task(name=task_name("measure"))
     def measure(row: int) -> None:
-        run_job(bench(), row, measure_study)
+        run_job(bench(), row, measure_study, else_kind="measure")
 
     @app.task(name=task_name("assess"))
     def assess(row: int) -> None:
-        run_job(bench(), row, assess_patient)
+        run_job(bench(), row, assess_patient, else_kind="assess")
 
     @app.task(name=task_name("publish"))
     def publish(row: int) -> None:
-        run_job(bench(), row, publish_patient)
+        run_job(bench(), row, publish_patient, else_kind="publish")
 
     @app.task(name=task_name("fetch"))
     def fetch_(row: int) -> None:
-        run_job(bench(), row, fetch)
+        run_job(bench(), row, fetch, else_kind="fetch")

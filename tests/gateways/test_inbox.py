@@ -204,3 +204,12 @@ def test_a_failed_event_that_is_named_is_not_starved_by_new_ones(inbox: Inbox, d
     inbox.accept([event(f"Observation/o{n}") for n in range(3)])
     assert [row.claim.id for row in inbox.claim(odd.claim.id)] == [odd.claim.id]
     assert len(inbox.claim()) == 3
+
+
+def test_what_a_dead_worker_held_is_not_starved_by_a_flow_of_new_events(inbox: Inbox, event: Make, clock: Any) -> None:
+    [lost] = inbox.accept([event("lost")])
+    inbox.claim()  # and the worker dies
+    clock.pass_(HOLD_SECONDS + 1)
+    [new] = inbox.accept([event("new")])
+    assert [row.claim.id for row in inbox.claim()] == [lost.event]
+    assert [row.claim.id for row in inbox.claim()] == [new.event]

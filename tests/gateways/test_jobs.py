@@ -158,3 +158,22 @@ def test_whatever_happens_the_last_finished_run_saw_every_bump(
         open_or_dead = jobs.unfinished(connection, "assess")
     database.close()
     assert open_or_dead or seen == bumps
+
+
+def test_a_call_that_came_twice_takes_the_work_that_waits_longest(database: Database) -> None:
+    moment = [1e9]
+    jobs = Jobs(database, clock=lambda: moment[0])
+    rows = []
+    for kind, patient in (("assess", "a"), ("publish", "b"), ("assess", "c"), ("assess", "d")):
+        with database.write() as connection:
+            rows.append(jobs.bump(connection, kind, patient, patient))
+        moment[0] += 1
+    first = jobs.claim(rows[2], else_kind="assess")
+    again = jobs.claim(rows[2], else_kind="assess")
+    then = jobs.claim(rows[2], else_kind="assess")
+    assert first is not None
+    assert again is not None
+    assert then is not None
+    assert [first.subject, again.subject, then.subject] == ["c", "a", "d"]
+    assert jobs.claim(rows[2], else_kind="assess") is None
+    assert jobs.claim(rows[2]) is None
