@@ -14,6 +14,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "doctor": "commands.doctor:doctor",
         "measure": "commands.measure:measure",
         "score": "commands.score:score",
+        "subscribe": "commands.subscribe:subscribe",
+        "subscriptions": "commands.subscribe:subscriptions",
         "up": "commands.up:up",
         "serve": "commands.processes:serve",
         "work": "commands.processes:work",

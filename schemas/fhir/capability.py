@@ -69,8 +69,9 @@ def _events(address: str) -> Json:
         "mode": "server",
         "documentation": f"Events, at {address}: a resource by POST, PUT or DELETE; Bundles (transaction, batch, "
         "collection, message, history); notifications of Subscriptions (R4 rest-hook with and without payload, "
-        "Backport for R4 and R4B, R5; handshake, heartbeat, empty, id-only, full-resource). 202 means written "
-        "down durably, not processed; 200 that it was known. 429 and 503 carry Retry-After. A transaction is taken whole or not at all.",
+        "Backport for R4 and R4B, R5; handshake, heartbeat, empty, id-only, full-resource). 202 means written down "
+        "durably, not processed; 200 that it was known. 429 and 503 carry Retry-After. A Bundle is taken whole or not "
+        "at all.",
         "security": {
             "description": "Per sender: bearer token, OAuth2 access token (JWT), Standard Webhooks, or X-Signature "
             "(hex HMAC-SHA256 of the body)."
