@@ -33,7 +33,7 @@ class Postgres:
         self._fsync = "on" if fsync else "off"
         self._data = str(self.place / "data")
         options = ["--auth=trust", "--username=postgres", "--no-sync", "--encoding=UTF8"]
-        made = subprocess.run([self._binaries / "initdb", "-D", self._data, *options], check=False, **self._common)
+        made = subprocess.run([str(self._binaries / "initdb"), "-D", self._data, *options], check=False, **self._common)
         assert made.returncode == 0, "initdb failed"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -49,7 +49,7 @@ class Postgres:
 
     def start(self) -> None:
         options = ["-k", str(self.place), "-c", "listen_addresses=", "-c", f"fsync={self._fsync}"]
-        command = [self._binaries / "postgres", "-D", self._data, *options]
+        command = [str(self._binaries / "postgres"), "-D", self._data, *options]
         self.process = subprocess.Popen(command, start_new_session=True, **self._common)
         wait_until(self.answers, 60, "PostgreSQL answering")
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Literal
 
@@ -40,7 +41,7 @@ class Proxy:
         self._thread.join(5)
         self._loop.close()
 
-    def _do(self, what: "asyncio.Coroutine[None, None, int] | asyncio.Coroutine[None, None, None]") -> int:
+    def _do(self, what: Coroutine[None, None, int] | Coroutine[None, None, None]) -> int:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(10) or 0
 
     async def _listen(self) -> int:

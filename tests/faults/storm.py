@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,8 @@ from tests.stage import Stage, lives
 CANARY = "quetzal"
 """In every name and id of a patient, so that it can be looked for."""
 FLOWING = [f"{CANARY}-{number}" for number in range(5)]
-PAUSE_SECONDS = 0.15
-SOON_SECONDS = 90.0
+PAUSE_SECONDS = 0.25
+SOON_SECONDS = 150.0
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,13 @@ class Aftermath:
 class Storm:
     """One run over one stage."""
 
-    def __init__(self, stage: Stage, study: Path) -> None:
+    def __init__(
+        self, stage: Stage, study: Path, *, patients: Sequence[str] = FLOWING, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
+        """`patients`: whose values flow in, one every `pause_seconds`."""
         self.stage = stage
+        self.patients = patients
+        self._pause_seconds = pause_seconds
         self.seen = Aftermath()
         self._study = study
         self._ended = threading.Event()
@@ -83,13 +88,13 @@ class Storm:
     def run(self) -> Aftermath:
         """Everything, in some half a minute on a quiet machine."""
         self.stage.stack.start()
-        with self._watched():
-            for name, fault in self._faults().items():
-                self._suffer(name, fault)
+        with self.watched():
+            for name, fault in self.faults().items():
+                self.suffer(name, fault)
             self._lose_supervisor()
         self._replay()
         self._drain()
-        self._judge()
+        self.judge()
         return self.seen
 
     # what is sent
@@ -125,19 +130,19 @@ class Storm:
     def _flow(self) -> None:
         """New versions of each patient's T-score, one after the other."""
         number = 0
-        for patient in FLOWING:
+        for patient in self.patients:
             self.send(person(patient))
         while not self._ended.is_set():
-            patient, value = FLOWING[number % len(FLOWING)], round(-2.0 - 0.001 * number, 3)
+            patient, value = self.patients[number % len(self.patients)], round(-1.0 - 0.001 * (number % 3000), 3)
             self.send(records.t_score(patient, value, meta={"versionId": str(number + 1)}))
             self.seen.latest[patient] = value
             number += 1
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(self._pause_seconds)
 
     # what is watched
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
+    def watched(self) -> Iterator[None]:
         threads = [threading.Thread(target=step, daemon=True) for step in (self._flow, self._count)]
         for thread in threads:
             thread.start()
@@ -157,7 +162,7 @@ class Storm:
 
     # what is broken
 
-    def _faults(self) -> dict[str, Callable[[], None]]:
+    def faults(self) -> dict[str, Callable[[], None]]:
         stage = self.stage
         common: dict[str, Callable[[], None]] = {
             "nothing": lambda: None,
@@ -174,7 +179,7 @@ class Storm:
             return common | {"database cut": self._cut_database, "database killed": self._kill_database}
         return common | {"disk full": self._fill_disk, "database locked": self._lock_database}
 
-    def _suffer(self, name: str, fault: Callable[[], None]) -> None:
+    def suffer(self, name: str, fault: Callable[[], None]) -> None:
         patient = f"{CANARY}-after-{len(self.seen.recovery)}"
         study = records.imaging_study(patient, address=records.file_url(self._study))
         more = [study] if name in ("nothing", "worker killed", "worker frozen") else []
@@ -183,10 +188,10 @@ class Storm:
         begun = time.monotonic()
         self.send(records.bundle(person(patient), records.t_score(patient), *more))
         wanted = {"final"} if more else {"final", "preliminary", "registered"}
-        wait_until(lambda: wanted & set(self._states(patient)), SOON_SECONDS, f"an effect after: {name}")
+        wait_until(lambda: wanted & set(self.states(patient)), SOON_SECONDS, f"an effect after: {name}")
         self.seen.recovery[name] = time.monotonic() - begun
 
-    def _states(self, patient: str) -> list[str]:
+    def states(self, patient: str) -> list[str]:
         return [str(row.get("status")) for row in self.stage.ehr.risks(patient)]
 
     def _lose_redis(self) -> None:
@@ -198,14 +203,20 @@ class Storm:
         """One of two children stops for longer than its claim holds, and comes back."""
         [child, *_] = self.stage.working()
         os.kill(child, signal.SIGSTOP)
-        threading.Timer(5.0, lambda: os.kill(child, signal.SIGCONT)).start()
+
+        def wake() -> None:
+            with contextlib.suppress(ProcessLookupError):  # another fault was quicker
+                os.kill(child, signal.SIGCONT)
+
+        threading.Timer(5.0, wake).start()
 
     def _silent_ehr(self) -> None:
         self.stage.ehr.silent = 2
 
     def _fill_disk(self) -> None:
+        before = self._refused()
         with self.stage.full_disk():
-            wait_until(lambda: self._refused() > 0, 20, "an answer without a place for the row")
+            wait_until(lambda: self._refused() > before, 30, "an answer without a place for the row")
 
     def _lock_database(self) -> None:
         with self.stage.locked_database():
@@ -213,9 +224,10 @@ class Storm:
 
     def _cut_database(self) -> None:
         assert self.stage.database_proxy is not None
+        before = self._refused()
         self.stage.database_proxy.mode = "refuse"
         self.stage.database_proxy.cut()
-        wait_until(lambda: self._refused() > 0, 20, "an answer without a database")
+        wait_until(lambda: self._refused() > before, 30, "an answer without a database")
         self.stage.database_proxy.mode = "pass"
 
     def _kill_database(self) -> None:
@@ -235,12 +247,12 @@ class Storm:
         wait_until(lambda: not any(map(lives, everybody)), SOON_SECONDS, "the end of the supervisor's children")
         begun = time.monotonic()
         self.stage.stack.start()
-        wait_until(lambda: self._states(patient), SOON_SECONDS, "an effect after the supervisor's death")
+        wait_until(lambda: self.states(patient), SOON_SECONDS, "an effect after the supervisor's death")
         self.seen.recovery["supervisor killed"] = time.monotonic() - begun
 
     # what is found
 
-    def _quiet(self) -> None:
+    def quiet(self) -> None:
         with self.stage.database() as database:
             inbox = Inbox(database)
             wait_until(lambda: inbox.stats()["pending"] == 0, SOON_SECONDS, "the end of all work")
@@ -252,14 +264,14 @@ class Storm:
         return [tuple(row) for row in rows], stored, sum(self.stage.ehr.creates.values())
 
     def _replay(self) -> None:
-        self._quiet()
+        self.quiet()
         self.seen.replays.append(self._effects())
         for _ in range(2):
             with self.stage.database() as database:
                 done = [row.id for row in Inbox(database).list(state="done", count=10**6)]
                 assert Inbox(database).replay(done)
                 Jobs(database).replay_dead()
-            self._quiet()
+            self.quiet()
             self.seen.replays.append(self._effects())
 
     def _drain(self) -> None:
@@ -275,7 +287,7 @@ class Storm:
             running = text("SELECT count(*) FROM inbox WHERE state = 'running'")
             self.seen.left_running = int(connection.scalar(running) or 0)
 
-    def _judge(self) -> None:
+    def judge(self) -> None:
         seen = self.seen
         with self.stage.database() as database, database.read() as connection:
             columns = "id, resource_type, resource_id, version, state, attempts, reason_code"
@@ -288,7 +300,7 @@ class Storm:
                 seen.current[name] = seen.current.get(name, 0) + 1
                 inputs = json.loads(bytes(row.body))["inputs"]
                 seen.used.update((name, found["value"]) for found in inputs if found["name"] == "t_score")
-        seen.at_ehr = {name: self._states(name) for name in seen.current}
+        seen.at_ehr = {name: self.states(name) for name in seen.current}
         seen.doubles = self.stage.ehr.doubles()
         seen.log = self.stage.stack.log
         seen.broker = self.stage.monitor.seen
