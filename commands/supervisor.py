@@ -1,5 +1,6 @@
 """Child processes under one supervisor: started in order, restarted when they crash, stopped in reverse order."""
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -26,11 +27,16 @@ class Child:
     environment: Mapping[str, str]
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 10.0
+    renewable: bool = True
     on_loss: Callable[[], object] = lambda: None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     losses: int = 0
     due_at: float = field(default=0.0)
+    reload_signal: signal.Signals | None = None
+    """What makes the program replace itself without a gap; None: a second one is started before the first stops."""
+    leaving: list[tuple[subprocess.Popen[bytes], float]] = field(default_factory=list)
+    """Predecessors that finish what they hold, and until when they may."""
 
     def start(self) -> None:
         """Start it in its own process group, out of reach of Ctrl-C; it dies with the supervisor."""
@@ -57,15 +63,32 @@ class Child:
         if self.alive and self.process is not None:
             self.process.send_signal(number)
 
+    def renew(self) -> None:
+        """Have new processes in the place of the old ones, which finish what they are at."""
+        if not self.alive or self.process is None:
+            return  # it is being started again anyway
+        if self.reload_signal is not None:
+            self.signal(self.reload_signal)
+            return
+        old = self.process
+        self.start()
+        old.send_signal(self.stop_signal)
+        self.leaving.append((old, time.monotonic() + self.grace_seconds))
+
+    def see_off(self) -> None:
+        """End predecessors whose grace is over; forget those that have gone."""
+        for old, until in list(self.leaving):
+            if old.poll() is None and time.monotonic() < until:
+                continue
+            _end(old)
+            self.leaving.remove((old, until))
+
     def end(self) -> None:
-        """Whatever is left of its process group ends now."""
-        if self.process is None:
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        self.process.wait()
+        """Whatever is left of its process groups ends now."""
+        for old, _ in self.leaving:
+            _end(old)
+        if self.process is not None:
+            _end(self.process)
 
 
 class Supervisor:
@@ -87,6 +110,7 @@ class Supervisor:
         """One look at all children: what crashed is started again, after growing pauses."""
         now = time.monotonic()
         for child in self.children:
+            child.see_off()
             if child.alive:
                 if child.losses and now - child.started_at > SETTLED_SECONDS:
                     child.losses = 0
@@ -104,6 +128,13 @@ class Supervisor:
                 child.on_loss()
                 child.start()
 
+    def renew(self) -> None:
+        """New processes in the place of the old ones, without a gap in the service."""
+        for child in self.children:
+            if child.renewable:
+                log.info("a process is replaced", extra={"name_of_process": child.name})
+                child.renew()
+
     def stop(self) -> None:
         """Stop all, the last started first; each has its grace, then it is killed."""
         for child in reversed(self.children):
@@ -114,6 +145,12 @@ class Supervisor:
             if child.alive:
                 log.warning("a process did not stop in time and is killed", extra={"name_of_process": child.name})
             child.end()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _die_with_parent() -> None:

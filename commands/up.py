@@ -30,14 +30,33 @@ class _Stop(Exception):
     """SIGINT or SIGTERM came."""
 
 
+class _Renewal:
+    """SIGHUP came, and how often it was looked at."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def ask(self, _number: int, _frame: object) -> None:
+        self._came = True
+
+    def asked(self) -> bool:
+        came, self._came = self._came, False
+        return came
+
+
 @click.command()
 def up() -> None:
-    """Run the whole stack until Ctrl-C. Data below VBQ_DATA_DIR; what was accepted is finished after a restart."""
+    """Run the whole stack until Ctrl-C. Data below VBQ_DATA_DIR; what was accepted is finished after a restart.
+
+    SIGHUP replaces web service, worker and sweeper by new processes (new code, VBQ_CONFIG read again) without a gap.
+    """
     settings = load_settings()
     configure(settings.log_level, "up")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     supervisor = Supervisor()
+    renew = _Renewal()
+    signal.signal(signal.SIGHUP, renew.ask)
     try:
         with sole_instance(settings.data_dir):
             settings = with_port(settings)
@@ -45,6 +64,8 @@ def up() -> None:
                 start(supervisor, settings)
                 say_ready(settings)
                 while True:
+                    if renew.asked():
+                        supervisor.renew()
                     supervisor.tend()
                     time.sleep(LOOK_SECONDS)
             finally:
@@ -65,7 +86,7 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
     }
     if not settings.redis_url:
         command = redis_server.command(settings.data_dir)
-        supervisor.start(Child("redis", command, environment, grace_seconds=3.0))
+        supervisor.start(Child("redis", command, environment, grace_seconds=3.0, renewable=False))
         url = redis_server.broker_url("", settings.data_dir)
         wait(supervisor, "Redis", REDIS_SECONDS, lambda: redis_server.answers(url))
     database = Database(settings.database)
@@ -82,7 +103,7 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
             database.close()
 
     started = time.time()
-    supervisor.start(Child("service", serve_command(settings), environment))
+    supervisor.start(Child("service", serve_command(settings), environment, reload_signal=signal.SIGHUP))
     supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0))
     worker = Child("worker", work_command(), environment, grace_seconds=25.0, on_loss=worker_lost)
     supervisor.start(worker)
