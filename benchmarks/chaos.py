@@ -178,7 +178,7 @@ class Chaos(Storm):
         ]
         found.reasons += [f"job {row['kind']}: {row['reason_code']}" for row in seen.jobs if row["state"] == "dead"]
         if found.lost:
-            parts = {"not in the inbox": gone, "value behind": behind, "not at the EHR": absent}
+            parts: dict[str, list[Any]] = {"not in the inbox": gone, "value behind": behind, "not at the EHR": absent}
             found.reasons += [f"{name}: {len(rows)}" for name, rows in parts.items() if rows]
             found.reasons += [f"unfinished: {unfinished}"] if unfinished else []
 
