@@ -21,6 +21,7 @@ from vbq.imaging.quality import acquisition_flags, flags_of, slice_flags
 from vbq.imaging.regions import pixels_of, region_of
 from vbq.imaging.series import Choice, choose_series, no_series
 from vbq.imaging.slices import MidSagittal, OrderedSlices, mid_sagittal, order_slices
+from vbq.imaging.unaided import ALGORITHM as AUTOMATIC
 from vbq.imaging.unaided import find_levels, measure_unaided
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Floats, LoadPixels, Series, SeriesHeader, Slice, Study
@@ -63,6 +64,7 @@ def measure(
         if network is None:
             text = "no regions were given; draw ovals at L1 to L4 and in the CSF at L1 to L3"
             return draft.but(status="needs_regions", reasons=[Reason(code="no-regions", text=text)])
+        draft = draft.but(algorithm=AUTOMATIC, method="automatic")
         unaided = find_levels if levels_only else measure_unaided
         return unaided(draft, ordered.slices, stack.mid.index, network)
     except NotMeasurable as error:

@@ -42,12 +42,12 @@ LOCALIZER_WORDS = re.compile(
     r"(?<![a-z])(?:loc|localis\w*|localiz\w*|scout|survey|3[-_ ]?plane|calib\w*)(?![a-z])", re.IGNORECASE
 )
 ELSEWHERE_WORDS = re.compile(
-    r"(?<![a-z])(?:c[-_ ]?spine|cervical|hws|brain|head|knee|hip|shoulder|sacro[-_ ]?iliac|si[-_ ]joints?|pelvis)"
-    r"(?![a-z])",
+    r"(?<![a-z])(?:[ct][-_ ]?spine|cervical|thoracic|hws|bws|brain|head|knee|hip|shoulder|pelvis"
+    r"|sacro[-_ ]?iliac|si[-_ ]joints?)(?![a-z])",
     re.IGNORECASE,
 )
 ELSEWHERE_PARTS = frozenset(
-    {"CSPINE", "HEAD", "BRAIN", "KNEE", "SHOULDER", "HIP", "NECK", "BREAST", "HEART", "PROSTATE"}
+    {"CSPINE", "TSPINE", "HEAD", "BRAIN", "KNEE", "SHOULDER", "HIP", "NECK", "BREAST", "HEART", "PROSTATE"}
 )
 
 

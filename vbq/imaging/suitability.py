@@ -14,7 +14,7 @@ from vbq.imaging.volume import Floats
 
 BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
 SEVERE_CURVE_MM = 12.0
-THORACIC_BODIES = 9  # so many and no sacrum: a lumbar view shows eight at most
+THORACIC_BODIES = 11  # so many and no sacrum: this is no lumbar view
 FEWEST_OWN_LEVELS = 2
 
 
