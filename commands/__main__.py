@@ -21,6 +21,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "work": "commands.processes:work",
         "sweep": "commands.processes:sweep",
         "migrate": "commands.processes:migrate",
+        "purge": "commands.purge:purge",
     },
     "simulate": {
         "study": "commands.simulate_study:simulate_study",

@@ -217,14 +217,16 @@ class Inbox:
         return self.list(state="dead", count=count, offset=offset)
 
     def replay(self, events: Iterable[int] | None = None) -> Ids:
-        """Make `events` (default: every dead letter) due again; returns the ids. A row that is at work is left alone.
+        """Make `events` (default: every dead letter) due again; returns the ids. A row that is at work is left alone,
+        and so is one whose body is gone.
 
         Replaying what was done changes nothing: versions and keys decide, not arrivals.
         """
         now = self._clock()
         wanted = and_(OPEN_EVENTS, inbox.c.state == "dead")
         if events is not None:
-            wanted = and_(inbox.c.state.in_(("dead", "done")), inbox.c.id.in_(list(events)))
+            there = or_(inbox.c.interaction == "delete", func.length(inbox.c.body) > 0)  # VBQ_RETENTION_DAYS
+            wanted = and_(inbox.c.state.in_(("dead", "done")), inbox.c.id.in_(list(events)), there)
         again = {"state": "pending", "attempts": 0, "due_at": now, "reason_code": None, "reason_text": None}
         with self._database.write() as connection:
             changed = update(inbox).where(wanted).values(**again, finished_at=None, woken_at=None)

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     reconcile_overlap_seconds: float = Field(
         default=300.0, ge=0, le=86400, description="how far before the last result such a search begins"
     )
+    retention_days: float = Field(
+        default=0.0,
+        ge=0,
+        le=36500,
+        description="bodies of done events and superseded assessments go after so many days; 0: they stay",
+    )
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
     )
