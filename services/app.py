@@ -9,6 +9,7 @@ from flask import Flask
 from gateways.monitoring import Monitoring
 from gateways.review_sessions import ReviewSessions
 from gateways.settings import Settings
+from gateways.subscriptions import Subscriptions
 from services.answers import plain_json
 from services.audited import Audited
 from services.auth import Gate
@@ -24,6 +25,7 @@ from services.outside import Outside, connect
 from services.pages import Pages
 from services.problems import handle
 from services.review import Review
+from services.subscription_metrics import SubscriptionGauges
 from services.web import Service
 
 DISTRIBUTION = "vbq-cds"
@@ -37,6 +39,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     software = f"{DISTRIBUTION} {release}"
     metrics = Metrics(outside.inbox.stats)
     metrics.registry.register(ModelGauges(outside.models, Monitoring(outside.database)))
+    metrics.registry.register(SubscriptionGauges(Subscriptions(outside.database)))
     launch = Launch(settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several)
     app = Service(metrics.watch)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes

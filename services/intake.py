@@ -35,6 +35,7 @@ class Intake:
     def blueprint(self) -> Blueprint:
         events = Blueprint("events", __name__, url_prefix="/events")
         events.add_url_rule("", "bundle", self.receive, methods=["POST"])
+        events.add_url_rule("/", "slash", self.receive, methods=["POST"])  # an endpoint may be configured with it
         events.add_url_rule("/<type_>", "typed", self.receive, methods=["POST", "PUT"])
         events.add_url_rule("/<type_>/<id_>", "resource", self.receive, methods=["POST", "PUT", "DELETE"])
         return events

@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from gateways.subscriptions import Subscriptions
 from schemas.fhir.full import validate
 from schemas.notice import Notice
 from services.outside import Outside
@@ -289,3 +290,20 @@ def test_a_token_does_not_outweigh_a_signature_that_is_wrong(make_app: Callable[
     assert client.post("/events", data=PATIENT, headers={**headers, **signed(PATIENT)}).status_code == 401
     right = hmac.new(b"s3cr3t", PATIENT, hashlib.sha256).hexdigest()
     assert client.post("/events", data=PATIENT, headers={**headers, "X-Signature": right}).status_code == 200
+
+
+def test_the_metrics_say_what_is_missing_and_nothing_of_anybody(
+    wire: Callable[..., TestResponse], client: FlaskClient, outside: Outside
+) -> None:
+    wire("backport_r4_event-notification-id-only", Authorization=f"Bearer {TOKEN}")
+    with outside.database.write() as connection:
+        told = Notice(kind="heartbeat", subscription="Subscription/s1", announced=7)
+        Subscriptions(outside.database).note(connection, "ehr", "s1", told, 1)
+    page = client.get("/metrics").text
+    assert 'vbq_subscription_missing{sender="ehr"} 7.0' in page
+    assert 'vbq_subscription_heard_seconds{sender="ehr"}' in page
+
+
+def test_an_endpoint_may_end_with_a_slash(client: FlaskClient) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/fhir+json"}
+    assert client.post("/events/", data=PATIENT, headers=headers).status_code == 202
