@@ -1,4 +1,4 @@
-"""Broken inputs against what reads them: `./run python -m benchmarks.fuzz [--seconds 60] [--seed 1] [--keep DIR] [--json]`.
+"""Broken inputs against what reads them: `./run python -m benchmarks.fuzz [--seconds 60] [--keep DIR]`.
 
 dicom      headers and pixels by the decoder's process: pydicom's own test files, and small MR studies in each encoding
 archive    DICOM JSON as an archive answers it
@@ -29,6 +29,7 @@ from typing import Any
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1
 
+from gateways.archive import rows_of
 from gateways.decoder import Decoder
 from gateways.dicom_headers import Instance
 from gateways.dicom_limits import DicomLimits
@@ -192,8 +193,7 @@ def read_facts(data: bytes) -> str:
 
 def read_archive(data: bytes) -> str:
     """As the fetching of a study does."""
-    rows = parse_json(b'{"rows":' + data + b"}")["rows"]
-    return "instances" if instances_of(rows if isinstance(rows, list) else []) else "no instance"
+    return "instances" if instances_of(rows_of(data)) else "no instance"
 
 
 def main(seconds: float, seed: int, most: int = sys.maxsize, keep: Path | None = None) -> list[Tally]:

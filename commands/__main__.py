@@ -13,6 +13,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "demo": "commands.demo:demo",
         "doctor": "commands.doctor:doctor",
         "measure": "commands.measure:measure",
+        "receive": "commands.receive:receive",
         "score": "commands.score:score",
         "subscribe": "commands.subscribe:subscribe",
         "subscriptions": "commands.subscribe:subscriptions",

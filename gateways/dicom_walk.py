@@ -53,6 +53,8 @@ def is_dicom(path: Path) -> bool:
 
 def walk_file(path: Path, wanted: Collection[int]) -> Walk:
     """Walk one PS3.10 file. Raises NotAcceptable or TooLarge, naming neither path nor values."""
+    if path.stat().st_size == 0:  # which cannot be mapped
+        raise NotAcceptable("not a DICOM file: it is empty", code="dicom-prefix")
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         meta, start = _meta(data)
         if meta == BIG_ENDIAN:

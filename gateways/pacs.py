@@ -6,10 +6,11 @@ from urllib.parse import unquote, urlsplit
 
 from gateways.dicom_limits import DicomLimits
 from gateways.dicomweb import fetch_study
+from gateways.dimse import fetch_study as fetch_by_dimse
 from gateways.endpoints import Json, addresses_of, study_uid_of
 from gateways.origins import origin_of
 from gateways.study_cache import StudyCache
-from schemas.config import Config, Pacs
+from schemas.config import Config, DimseArchive, Pacs
 from schemas.errors import Forbidden, NotAcceptable, PacsUnavailable, Rejected, Unavailable
 
 
@@ -27,8 +28,9 @@ def locate(
     `endpoints` are Endpoint resources known from events. file: addresses count only below `config.study_roots`, after
     following every link; DICOMweb addresses only at `config.pacs`, from where the series that could be measured are
     written below `scratch`, a directory of the caller's that is deleted with its task. Where the study names no
-    endpoint, the configured archives are asked. Raises Forbidden (address not configured), NotAcceptable (nothing to
-    go by), NotMeasurable (no suitable series in the archive), PacsUnavailable (retry).
+    endpoint, the configured archives are asked, those that speak DIMSE last. Raises Forbidden (address not
+    configured), NotAcceptable (nothing to go by), NotMeasurable (no suitable series in the archive), PacsUnavailable
+    (retry).
     """
     addresses, unresolved = addresses_of(imaging_study, endpoints)
     if not addresses:
@@ -37,16 +39,21 @@ def locate(
                 "the ImagingStudy's endpoint is not known; send the Endpoint resource, or contain it in the study",
                 code="endpoint-unknown",
             )
-        if not config.pacs:
+        if not config.pacs and not config.dimse:
             raise NotAcceptable(
-                "the ImagingStudy has no endpoint and no archive is configured (pacs in VBQ_CONFIG)",
+                "the ImagingStudy has no endpoint and no archive is configured (pacs or dimse in VBQ_CONFIG)",
                 code="endpoint-none",
             )
-        addresses = [pacs.wado_rs for pacs in config.pacs]
+    limits = limits or DicomLimits()
+    ordered: list[str | DimseArchive] = [*(pacs.wado_rs for pacs in config.pacs), *config.dimse]
+    if addresses:
+        ordered = [*sorted(addresses, key=lambda one: not one.startswith("file:"))]  # a directory costs least
     problems: list[Rejected | Unavailable] = []
-    for address in sorted(addresses, key=lambda one: not one.startswith("file:")):  # a directory costs least
+    for place in ordered:
         try:
-            return _at(address, imaging_study, config, scratch=scratch, limits=limits or DicomLimits(), cache=cache)
+            if isinstance(place, DimseArchive):
+                return fetch_by_dimse(place, _uid_of(imaging_study), scratch, limits)
+            return _at(place, imaging_study, config, scratch=scratch, limits=limits, cache=cache)
         except (Rejected, Unavailable) as error:
             problems.append(error)
     raise next((error for error in problems if isinstance(error, Unavailable)), problems[0])
@@ -64,13 +71,17 @@ def _at(
     if address.startswith("file:"):
         return directory_of(address, config.study_roots)
     pacs = archive_of(address, config.pacs)
+    return fetch_study(pacs, _uid_of(imaging_study), scratch, limits, cache)
+
+
+def _uid_of(imaging_study: Json) -> str:
     study_uid = study_uid_of(imaging_study)
     if study_uid is None:
         raise NotAcceptable(
             "the ImagingStudy has no Study Instance UID (an identifier with system urn:dicom:uid)",
             code="study-uid-missing",
         )
-    return fetch_study(pacs, study_uid, scratch, limits, cache)
+    return study_uid
 
 
 def directory_of(address: str, roots: Sequence[Path]) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, IPvAnyAddress, StringConstraints, model_validator
 
 from schemas.model import TrustedKey
 from schemas.record import Record
@@ -195,6 +195,52 @@ class Pacs(Record):
     )
 
 
+AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+
+
+class DimseArchive(Record):
+    """An image archive that speaks DIMSE alone (C-FIND, C-GET). Where DICOMweb can be had, prefer it."""
+
+    name: str
+    host: str = Field(min_length=1)
+    port: int = Field(ge=1, le=65535)
+    ae_title: AeTitle = Field(description="what the archive is called")
+    calling_ae_title: AeTitle = Field(default="VBQ", description="what the archive calls us")
+
+
+class DimsePeer(Record):
+    """Who may send to us: an AE title, from these addresses. AE titles alone prove nothing."""
+
+    ae_title: AeTitle
+    addresses: list[IPvAnyAddress] = Field(min_length=1)
+
+
+class ReceivedPatients(Record):
+    """Whose patients the PatientIDs of one issuer are. Without one that fits, a study waits for a person."""
+
+    issuer: str = Field(default="", description="IssuerOfPatientID of the studies; empty: of those that name none")
+    sender: str = Field(description="name of the sender whose Patient resources are meant")
+    identifier_system: str | None = Field(
+        default=None,
+        description="`system` of that identifier at the sender's server, where the Patient is searched (sender.reads); "
+        "none: the PatientID is the Patient's FHIR id",
+    )
+
+
+class Receive(Record):
+    """`vbq receive`: a DICOM storage SCP, so that scanners and archives can send studies to us."""
+
+    ae_title: AeTitle = "VBQ"
+    host: str = "127.0.0.1"
+    port: int = Field(default=11112, ge=1, le=65535)
+    peers: list[DimsePeer] = Field(min_length=1)
+    patients: list[ReceivedPatients] = Field(default_factory=list)
+    associations: int = Field(default=4, ge=1, le=64, description="at the same time")
+    quiet_seconds: float = Field(default=30, gt=0, le=3600, description="without a new image: the study is complete")
+    most_bytes: int = Field(default=20 * 2**30, ge=2**20, description="of all studies that are kept")
+    keep_days: float = Field(default=30, gt=0, description="after a study was last sent it is removed")
+
+
 class MonitoringPolicy(Record):
     """When `vbq model monitor` raises an alert. Drift counts beyond what a sample of its size shows by chance."""
 
@@ -258,6 +304,8 @@ class Config(Record):
     senders: list[Sender] = Field(default_factory=list)
     ehr: Ehr | None = None
     pacs: list[Pacs] = Field(default_factory=list)
+    dimse: list[DimseArchive] = Field(default_factory=list)
+    receive: Receive | None = None
     study_roots: list[Path] = Field(default_factory=list, description="file: endpoints count only below these")
     merge: MergePolicy = MergePolicy()
     patient_identity: PatientIdentity = PatientIdentity()

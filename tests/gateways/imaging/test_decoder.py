@@ -115,6 +115,23 @@ def test_a_file_that_hangs_costs_its_time_and_itself(decoder: Decoder, writer: A
     assert isinstance(found[2], list)
 
 
+def test_an_image_that_hangs_its_decoder_is_given_up_on(decoder: Decoder, writer: Any) -> None:
+    """Found by benchmarks/fuzz.py: JPEG-LS data on which the C++ decoder (CharLS, through pyjpegls) never ends."""
+    hang = Path(__file__).parent / "jpeg_ls_hang.dcm"
+    instances = [one for path in (hang, *writer.series()[:1]) for one in Here().headers([path], LIMITS)[0]]
+    found = decoder.slices([one for one in instances if isinstance(one, Instance)], LIMITS)
+    assert isinstance(found[0], Reason)
+    assert found[0].code == "decoder-time"
+    assert isinstance(found[1], Slice)
+
+
+def test_an_empty_file_is_no_dicom(decoder: Decoder, tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (found,) = decoder.headers([tmp_path / "empty"], LIMITS)
+    assert isinstance(found, Reason)
+    assert found.code == "dicom-prefix"
+
+
 def test_files_that_all_hang_are_given_up_on(decoder: Decoder, stuck: Path) -> None:
     started = time.monotonic()
     found = decoder.headers([stuck] * 50, LIMITS)
