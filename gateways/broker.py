@@ -43,7 +43,9 @@ def make_app(settings: Settings) -> "Celery":
     url = settings.broker_url or broker_url(settings.redis_url, settings.data_dir)
     app = Celery("vbq", broker=url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(name) for name in QUEUES.values()],
+        # A call that is lost is made again, so none is acknowledged to Redis. kombu counts a call whose acknowledgement
+        # failed (Redis slow or cut) as one in hand for ever: after as many as it has children, a worker takes no more.
+        task_queues=[Queue(name, no_ack=not is_amqp(url)) for name in QUEUES.values()],
         task_routes={task_name(kind): {"queue": queue} for kind, queue in QUEUES.items()},
         task_default_queue=QUEUES["event"],
         task_create_missing_queues=False,
@@ -52,7 +54,8 @@ def make_app(settings: Settings) -> "Celery":
         task_ignore_result=True,
         result_backend=None,
         enable_utc=True,
-        # A task counts as delivered when it ended, and again if its worker died; one message per child and no hoard.
+        # With RabbitMQ a task counts as delivered when it ended, and again if its worker died; one message per child and
+        # no hoard.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
@@ -81,10 +84,15 @@ def make_app(settings: Settings) -> "Celery":
     return app
 
 
+def is_amqp(url: str) -> bool:
+    """Whether `url` is that of a RabbitMQ."""
+    return url.startswith(("amqp", "pyamqp"))
+
+
 def transport_options(url: str, task_seconds: int) -> dict[str, Any]:
     """What kombu's transport for `url` understands: to give up soon on a broker that is away, or says nothing."""
     soon = {"max_retries": 1, "interval_start": 0.1, "interval_step": 0.0, "interval_max": 0.1}
-    if url.startswith(("amqp", "pyamqp")):
+    if is_amqp(url):
         # The broker says that it has the message; without that a full or failing node drops it without a word.
         return {**soon, "confirm_publish": True, "connect_timeout": 1.0, "read_timeout": 15.0, "write_timeout": 2.0}
     return {

@@ -28,6 +28,16 @@ def test_the_settings_that_faults_taught() -> None:
     assert {row.name for row in app.conf.task_queues} == set(QUEUES.values())
 
 
+def test_calls_are_not_acknowledged_to_redis_and_are_to_rabbitmq() -> None:
+    """A failed acknowledgement would leave the worker one place less, for ever."""
+    assert {row.no_ack for row in make_app(Settings()).conf.task_queues} == {True}
+    app = make_app(Settings(broker_url="amqp://u:p@mq.example//"))
+    assert {row.no_ack for row in app.conf.task_queues} == {False}
+    assert app.conf.broker_url.startswith("amqp://")
+    assert app.conf.broker_transport_options["confirm_publish"]
+    assert "visibility_timeout" not in app.conf.broker_transport_options
+
+
 def test_a_message_names_a_row_and_nothing_else(redis_url: str) -> None:
     import redis
 
