@@ -11,6 +11,7 @@ from commands.exits import as_exit_status
 GROUPS: dict[str, dict[str, str]] = {
     "": {
         "demo": "commands.demo:demo",
+        "backfill": "commands.backfill:backfill",
         "doctor": "commands.doctor:doctor",
         "measure": "commands.measure:measure",
         "receive": "commands.receive:receive",

@@ -179,13 +179,13 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         if not isinstance(stated, str) or not stated:
             return None
         try:
-            following = urljoin(url if stated.startswith("?") else f"{self.base}/", stated)
+            following = self.http.own(urljoin(url if stated.startswith("?") else f"{self.base}/", stated))
         except ValueError:
             following = ""
         if len(stated) > MOST_LINK_CHARS or not inside(following, self.base):
             raise Forbidden(
-                "the next page of a search lies outside the configured FHIR base; it was not followed (behind a proxy, "
-                "the server must be told its public address)",
+                "the next page of a search lies outside the configured FHIR base; it was not followed (behind a proxy: "
+                "tell the server its public address, or give the other one as base_aliases)",
                 code="ehr-elsewhere",
             )
         return following

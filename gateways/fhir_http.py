@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from gateways.deadline import Deadline
 from gateways.logins import Fixed, Login
-from gateways.origins import origin_of, same_origin
+from gateways.origins import same_origin
 from gateways.retry_after import retry_after_s
 from schemas.errors import CircuitOpen, EhrUnavailable, Forbidden, Rejected
 
@@ -85,17 +85,21 @@ class FhirHttp:
         login: Login | None = None,
         *,
         also_at: Sequence[str] = (),
+        aliases: Sequence[str] = (),
         private_network: bool = False,
         ca_file: Path | None = None,
         limits: Limits | None = None,
         breaker: Breaker | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`also_at`: further addresses that may be called, without the login (an export's files)."""
+        """`also_at`: further addresses that may be called, without the login (an export's files). `aliases`: other
+        URLs by which the server calls its base; an address below one of them is called below the base.
+        """
         self.base = base_url.rstrip("/")
         self.limits = limits or Limits()
         self._login = login or Fixed({})
         self._allowed = [self.base, *also_at]
+        self._aliases = [one.rstrip("/") for one in aliases]
         self._private_network = private_network
         self._ca_file = ca_file
         self._breaker = breaker
@@ -121,6 +125,13 @@ class FhirHttp:
         """GET, once; the body is read as it comes: bounded in silence, not in length. Raises as `get`, half-way too."""
         with self._opened("GET", url, None, {"Accept": accept}, with_login=with_login, whole=False) as reply:
             yield reply
+
+    def own(self, url: str) -> str:
+        """`url`, below the configured base where the server stated it below another name of itself."""
+        if inside(url, self.base):
+            return url
+        alias = next((one for one in self._aliases if inside(url, one)), None)
+        return url if alias is None else self.base + url[len(alias) :]
 
     def close(self) -> None:
         """Close the connections."""
@@ -231,11 +242,12 @@ class FhirHttp:
                 )
             yield part
 
+    def may_call(self, url: str) -> bool:
+        """Whether `url` lies below the base, or at an origin that the caller allowed by name (the base's own too)."""
+        return inside(url, self.base) or any(same_origin(url, one) for one in self._allowed)
+
     def _check(self, url: str) -> None:
-        """Below the base, or at an origin that the caller allowed by name."""
-        if inside(url, self.base):
-            return
-        if not any(same_origin(url, one) for one in self._allowed) or origin_of(url) is None:
+        if not self.may_call(url):
             raise Forbidden(
                 "the FHIR server names an address outside its configured base; it was not called", code="ehr-elsewhere"
             )

@@ -5,7 +5,6 @@ A process keeps one `FhirServers`: connections, access tokens and what is known 
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypedDict
 
 from gateways.fhir_client import FhirClient
@@ -22,19 +21,6 @@ class _Common(TypedDict):
     limits: Limits | None
     breaker: Breaker | None
     environ: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where resources come from when we fetch them: as if the sender `name` had pushed them.
-
-    `several`: whether more than one FHIR base is configured, as schemas.fhir.reference.patient_key asks.
-    """
-
-    name: str
-    base: str
-    several: bool
-    resource_types: frozenset[str] | None
 
 
 def ehr_client(
@@ -90,19 +76,13 @@ def reader(
         sender.fhir_base_url,
         mine,
         also_at=sender.export_files_at,
+        aliases=sender.base_aliases,
         private_network=sender.private_network,
         ca_file=sender.ca_file,
         limits=limits,
         breaker=breaker,
     )
     return FhirClient(http)
-
-
-def source_of(config: Config, sender: Sender) -> Source:
-    """`sender` as a source of resources that we fetch."""
-    bases = {one.fhir_base_url.rstrip("/") for one in config.senders if one.fhir_base_url}
-    types = None if sender.resource_types is None else frozenset(sender.resource_types)
-    return Source(sender.name, (sender.fhir_base_url or "").rstrip("/"), len(bases) > 1, types)
 
 
 def system_of(base_url: str) -> str:
