@@ -54,7 +54,7 @@ def _entries(data: bytes, stem: str) -> Iterator[tuple[str, bytes]]:
         return
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".roi")]
+            entries = [entry for entry in archive.infolist() if _is_region(entry.filename)]
             if len(entries) > MAX_ENTRIES:
                 raise TooLarge(f"the zip holds more than {MAX_ENTRIES} regions")
             for entry in entries:
@@ -65,6 +65,11 @@ def _entries(data: bytes, stem: str) -> Iterator[tuple[str, bytes]]:
                 yield entry.filename.rsplit("/", 1)[-1][:-4], content
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise NotAcceptable("the regions file is no zip that can be read", code="regions-imagej") from error
+
+
+def _is_region(name: str) -> bool:
+    """An ImageJ region by its name, in whatever folder; what macOS adds beside files ("._L1.roi") is none."""
+    return name.lower().endswith(".roi") and not name.rsplit("/", 1)[-1].startswith("._")
 
 
 def _shape(content: bytes) -> tuple[str, Oval | Outline | None, int]:

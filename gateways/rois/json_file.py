@@ -12,9 +12,12 @@ from schemas.record import problems_of
 def parse_regions(data: bytes) -> RegionSet:
     """Raises NotAcceptable naming the place in the file."""
     try:
-        raw = json.loads(data.decode("utf-8"), object_pairs_hook=_without_duplicates)
+        raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
     except UnicodeDecodeError as error:
-        raise NotAcceptable("the regions file is not UTF-8 text; write it as JSON", code="regions-json") from error
+        raise NotAcceptable(
+            "the regions file is neither DICOM (its 128 bytes and DICM come first), nor ImageJ's, nor JSON in UTF-8",
+            code="regions-json",
+        ) from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise NotAcceptable(f"the regions file is not JSON ({where}); correct it there", code="regions-json") from error

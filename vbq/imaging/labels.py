@@ -18,22 +18,28 @@ THORACIC_CODES: dict[str, Level] = {"12989004": "T11", "23215003": "T12"}  # DIC
 
 _START, _END = r"(?<![A-Za-z0-9])", r"(?![0-9])"
 _LEVEL = re.compile(
-    rf"{_START}(?:(?P<letter>T|TH|L|S)[\s_.-]*0?|(?P<german>BWK|LWK|SWK|BW|LW)[\s_.-]*0?)(?P<number>\d{{1,2}}){_END}",
+    rf"(?:{_START}|(?<=csf))(?:(?P<letter>T|TH|L|S)[\s_.-]*0?"
+    r"|(?P<german>BWK|LWK|SWK|BW|LW|(?:Brust|Lenden)wirbel(?:k(?:ö|oe)rper)?)[\s_.-]*0?)"
+    rf"(?P<number>\d{{1,2}}){_END}",
     re.IGNORECASE,
 )
-_RANGE = re.compile(rf"{_START}(?:L|T|TH|LWK|BWK|S)\s*\d{{1,2}}\s*[-/]\s*(?:L|S|T|TH)?\s*\d", re.IGNORECASE)
+_RANGE = re.compile(rf"{_START}(?:L|T|TH|LWK|BWK|S|腰椎?|胸椎?)\s*\d{{1,2}}\s*[-/]\s*(?:L|S|T|TH)?\s*\d", re.IGNORECASE)
 _WORDS = re.compile(
     r"(?P<ordinal>first|second|third|fourth|fifth|1st|2nd|3rd|4th|5th)\s+(?P<part>lumbar|sacral)"
-    r"|(?P<part_2>lumbar|sacral)(?:\s+(?:vertebra|body))?\s+(?P<number>\d)(?!\d)",
+    r"|(?P<part_2>lumbar|sacral|lombaire|lombare)(?:\s+(?:vertebra|body))?\s+(?P<number>\d)(?!\d)",
     re.IGNORECASE,
 )
+_CHINESE = re.compile(
+    r"(?P<part>[腰胸])椎?体?\s*(?P<number>1?\d|[一二三四五])(?!\d)|第\s*(?P<nth>1?\d|[一二三四五])\s*(?P<part_2>[腰胸])椎"
+)
+_CHINESE_NUMBERS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 _CSF = re.compile(
-    rf"{_START}(?:csf|liquor|lcr|lcs)(?![A-Za-z])|cerebro-?\s?spinal|spinal\s+fluid|céphalo-?rachidien|脑脊液|腦脊液",
+    r"(?<![A-Za-z])(?:csf|liquor|lcr|lcs)(?:(?![A-Za-z])|(?=[LT]\d))|cerebro-?\s?spinal|spinal\s+fluid|céphalo-?rachidien|脑脊液|腦脊液",
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])",
+    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])|椎间盘|椎間盤",
     re.IGNORECASE,
 )
 
@@ -77,4 +83,8 @@ def _levels_in(text: str) -> set[Level]:
         part = (match["part"] or match["part_2"])[0].upper()
         ordinal = (match["ordinal"] or "").lower()
         found.add(f"{part}{match['number'] or _ORDINALS.get(ordinal) or ordinal[0]}")
+    for match in _CHINESE.finditer(text):
+        number = match["number"] or match["nth"]
+        letter = {"腰": "L", "胸": "T"}[match["part"] or match["part_2"]]
+        found.add(f"{letter}{_CHINESE_NUMBERS.get(number) or int(number)}")
     return {level for level in LEVELS if level in found}
