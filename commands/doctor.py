@@ -152,7 +152,7 @@ def _clients(settings: Settings, config: Config) -> Iterator[Check]:
             if client.jwks_file is not None:
                 keys = read_jwks(client.jwks_file)
             else:
-                keys = parse_jwks(fetch_jwks(str(client.jwks_url)), "jwks_url")
+                keys = parse_jwks(fetch_jwks(str(client.jwks_url), private_network=client.private_network), "jwks_url")
         except (NotConfigured, Unavailable) as error:
             yield Check(name, ok=False, detail=error.detail)
         else:

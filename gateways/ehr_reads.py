@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from gateways.settings import LOOPBACK
+from schemas.errors import Forbidden
 
 if TYPE_CHECKING:
     import httpx
@@ -36,6 +37,8 @@ class Loan:
 
     base: str
     token: str = field(repr=False)
+    private_network: bool = False
+    """Whether the base's name may lead to a private address (gateways/reach.py)."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class EhrReads:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
-        self._client: httpx.Client | None = None
+        self._clients: dict[tuple[str, bool], httpx.Client] = {}
 
     def fetch(self, loan: Loan, queries: Mapping[str, str], *, seconds: float) -> dict[str, Read]:
         """Every query (key -> `Patient/p1` or `Observation?...`), at once, in at most `seconds`. Never raises."""
@@ -77,22 +80,29 @@ class EhrReads:
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)  # each read ends with its own time
-        if self._client is not None:
-            self._client.close()
+        for client in self._clients.values():
+            client.close()
 
     def _start(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
-                import httpx
-
-                self._client = httpx.Client(
-                    follow_redirects=False,
-                    trust_env=False,
-                    limits=httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS),
-                )
-                self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
                 self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ehr-read")
             return self._pool
+
+    def _client(self, loan: Loan) -> "httpx.Client":
+        """A client that reaches the loan's origin alone. There are as many as configured FHIR bases."""
+        import httpx
+
+        from gateways.reach import open_client
+
+        key = loan.base, loan.private_network
+        with self._lock:
+            if key not in self._clients:
+                limits = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
+                client = open_client([loan.base], private_network=loan.private_network, limits=limits)
+                client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+                self._clients[key] = client
+            return self._clients[key]
 
     def _read(self, loan: Loan, query: str, until: float) -> Read:
         """All pages of one query."""
@@ -119,14 +129,13 @@ class EhrReads:
         """The JSON behind `url`, or the code of a problem."""
         import httpx
 
-        assert self._client is not None, "_start made it"
         left = until - time.monotonic()
         if left <= 0:
             return "timeout"
         headers = {"Authorization": f"Bearer {loan.token}", "Accept": "application/fhir+json"}
         raw = b""
         try:
-            with self._client.stream("GET", url, headers=headers, timeout=left) as reply:
+            with self._client(loan).stream("GET", url, headers=headers, timeout=left) as reply:
                 if reply.status_code != 200:
                     return "not-found" if reply.status_code in (404, 410) else f"status-{reply.status_code}"
                 for part in reply.iter_bytes():
@@ -136,6 +145,8 @@ class EhrReads:
                     if time.monotonic() > until:
                         return "timeout"
             document = json.loads(raw)
+        except Forbidden as error:
+            return error.reason_code
         except httpx.TimeoutException:
             return "timeout"
         except (httpx.HTTPError, httpx.InvalidURL):

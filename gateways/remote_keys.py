@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from gateways.keys import MAX_JWKS_BYTES, PublicKey, parse_jwks
-from schemas.errors import NotConfigured, Unavailable
+from schemas.errors import Forbidden, NotConfigured, Unavailable
 
 FRESH_SECONDS = 3600.0
 STALE_SECONDS = 24 * 3600.0
@@ -24,13 +24,17 @@ log = logging.getLogger(__name__)
 Fetch = Callable[[str], bytes]
 
 
-def fetch_jwks(url: str) -> bytes:
-    """The body behind `url`. Raises Unavailable, also for a redirect and for what is too large."""
+def fetch_jwks(url: str, *, private_network: bool = False) -> bytes:
+    """The body behind `url`. Raises Unavailable, also for a redirect and for what is too large; NotConfigured where
+    the name leads to an address that is refused (gateways/reach.py).
+    """
     import httpx
+
+    from gateways.reach import open_client
 
     try:
         with (
-            httpx.Client(timeout=FETCH_SECONDS, follow_redirects=False, trust_env=False) as client,
+            open_client([url], private_network=private_network, timeout=FETCH_SECONDS) as client,
             client.stream("GET", url, headers={"Accept": "application/json"}) as reply,
         ):
             if reply.status_code != 200:
@@ -41,6 +45,8 @@ def fetch_jwks(url: str) -> bytes:
                 if len(found) > MAX_JWKS_BYTES:
                     raise Unavailable("the JWKS is too large", code="jwks-unavailable")
             return found
+    except Forbidden as error:
+        raise NotConfigured(error.detail, code=error.reason_code) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unavailable(
             f"the JWKS address did not answer ({type(error).__name__})", code="jwks-unavailable"

@@ -43,6 +43,8 @@ class Caller(NamedTuple):
     """Other URLs of a sender's base."""
     readable: bool = False
     """Whether we may read at a sender's base."""
+    private_network: bool = False
+    """Whether the names of a CDS client's bases may lead to private addresses."""
 
 
 OPEN = Caller("default", "open")
@@ -140,7 +142,8 @@ class Gate:
             client = self._tokens.check(token, [base + request.path for base in self._audiences])
         except TokenRefused as error:
             raise refused(f"the token was refused: {error.why}") from error
-        return Caller(client.name, "cds-client", tuple(base.rstrip("/") for base in client.fhir_base_urls))
+        bases = tuple(base.rstrip("/") for base in client.fhir_base_urls)
+        return Caller(client.name, "cds-client", bases, private_network=client.private_network)
 
     def discoverer(self, request: Request) -> Caller:
         """Who may read the discovery: CDS clients, or everybody where the site says so (cds.discovery)."""

@@ -154,7 +154,7 @@ class Hooks:
         lent = asked.fhir_authorization
         loan = None
         if lent is not None and stated is not None and stated in caller.bases:
-            loan = Loan(stated, lent.access_token.get_secret_value())
+            loan = Loan(stated, lent.access_token.get_secret_value(), caller.private_network)
         if stated is None and len(known) == 1:
             stated = known[0]
         patient_id = asked.context.patient_id

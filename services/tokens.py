@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import jwt
@@ -53,8 +54,9 @@ class KeySet(Protocol):
 class Door:
     """A client and where its keys are."""
 
-    def __init__(self, client: CdsClient, fetch: Fetch) -> None:
+    def __init__(self, client: CdsClient, fetch: Fetch | None) -> None:
         """Raises NotConfigured where its key file is not one."""
+        fetch = fetch or partial(fetch_jwks, private_network=client.private_network)
         self.client = client
         self._own: KeySet | None = None
         if client.jwks_file is not None:
@@ -80,8 +82,8 @@ class Door:
 class Tokens:
     """Who among the configured CDS clients sent a token."""
 
-    def __init__(self, clients: Sequence[CdsClient], seen: Seen | None = None, *, fetch: Fetch = fetch_jwks) -> None:
-        """`fetch` gets the JWKS behind an allowed address."""
+    def __init__(self, clients: Sequence[CdsClient], seen: Seen | None = None, *, fetch: Fetch | None = None) -> None:
+        """`fetch` gets the JWKS behind an allowed address; over the network where it is not given."""
         self._doors = [Door(client, fetch) for client in clients]
         self._seen = seen or SeenTokens()
 
