@@ -4,8 +4,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, Float, Index, LargeBinary, Select, String, Table, Text, bindparam, func, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    Index,
+    LargeBinary,
+    Select,
+    String,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+)
 
+from gateways.briefs import Brief, read_brief
 from gateways.database import Database
 from gateways.tables import assessments, metadata
 from schemas.assessment import Assessment
@@ -55,10 +71,13 @@ class Kept(NamedTuple):
 
 
 class Ruling(NamedTuple):
-    """A card that a clinician overrode with a reason."""
+    """A card that a clinician overrode with a reason. `finding` is None where the card's assessment was stored nowhere
+    yet (a first answer); `assessment` is then the beginning of its id.
+    """
 
-    finding: str
+    finding: str | None
     received: float
+    assessment: str = ""
 
 
 class Counted(NamedTuple):
@@ -115,10 +134,11 @@ class Feedback:
     def _about(self, connection: Any, entry: CardFeedback, bases: Sequence[str]) -> dict[str, str | None]:
         if entry.assessment_prefix is None:
             return {}
+        unknown = {"assessment": entry.assessment_prefix, "clinician": entry.clinician, "phase": entry.phase}
         mine = assessments.c.id.startswith(entry.assessment_prefix, autoescape=True)
         row = connection.execute(select(assessments.c.body).where(mine).limit(2)).fetchall()
-        if len(row) != 1:  # of a first answer that was never stored, or (once in 10^8) not to be told apart
-            return {}
+        if len(row) != 1:  # of a first answer that is not stored yet, or (once in 10^8) not to be told apart
+            return unknown
         found = Assessment.model_validate_json(bytes(row[0].body))
         server = base_of(found.patient)
         if bases and server is not None and server not in bases:
@@ -133,10 +153,29 @@ class Feedback:
             "model_version": found.model.version,
         }
 
-    def ruling(self, patient: str, clinician: str, phase: str) -> Ruling | None:
-        """The latest override with a reason. In one query of some microseconds."""
-        rows = self._rulings({"patient": patient, "clinician": clinician, "phase": phase})
-        return Ruling(str(rows[0][0]), float(rows[0][1])) if rows else None
+    def ruling(self, patient: str, clinician: str, phase: str, *, client: str) -> Ruling | None:
+        """The latest override with a reason. In one query of some microseconds.
+
+        An override of a first answer came before its assessment was stored: it is found by the clinician's tag, which
+        is another one for each patient, and counts for the `client` that sent it alone.
+        """
+        asked = {"patient": patient, "clinician": clinician, "phase": phase, "client": client}
+        rows = self._rulings(asked)
+        if not rows:
+            return None
+        finding, received, assessment = rows[0]
+        if finding is None:
+            finding = self._finding_since(str(assessment))
+        return Ruling(finding, float(received), str(assessment))
+
+    def _finding_since(self, prefix: str) -> str | None:
+        """What the assessment that begins with `prefix` says, where it was stored since; one that was let go of by now
+        says nothing.
+        """
+        mine = assessments.c.id.startswith(prefix, autoescape=True)
+        with self._database.read() as connection:
+            row = connection.execute(select(assessments.c.body).where(mine).limit(2)).fetchall()
+        return finding_of(read_brief(bytes(row[0].body))) if len(row) == 1 else None
 
     def counted(self, *, since: float = 0.0) -> list[Counted]:
         """Everything received after `since` (seconds since 1970), by service, model, reason and outcome."""
@@ -148,23 +187,31 @@ class Feedback:
         return sorted(rows, key=lambda row: (row.service, row.model, row.outcome, row.reason or ""))
 
 
-def finding_of(assessment: Assessment) -> str:
+def finding_of(assessment: Assessment | Brief) -> str:
     """The risk class, or the state where there is no risk."""
     return assessment.risk.risk_class if assessment.risk is not None else assessment.state
 
 
-def is_quiet(ruling: Ruling | None, finding: str, *, now: float, quiet_days: float) -> bool:
+def is_quiet(ruling: Ruling | None, shown: Assessment | Brief, *, now: float, quiet_days: float) -> bool:
     """Whether the latest ruling still holds: young enough, and about the same finding. Pure."""
-    return ruling is not None and ruling.finding == finding and now - ruling.received < quiet_days * 86400
+    if ruling is None or now - ruling.received >= quiet_days * 86400:
+        return False
+    if ruling.finding is None:
+        return shown.id.startswith(ruling.assessment)
+    return ruling.finding == finding_of(shown)
 
 
 def _rulings_statement() -> Select[Any]:
+    patient: ColumnElement[str] = bindparam("patient", type_=Text())
+    unresolved = and_(feedback.c.patient.is_(None), feedback.c.client == bindparam("client", type_=Text()))
     mine = (
-        feedback.c.patient == bindparam("patient", type_=Text()),
+        or_(feedback.c.patient == patient, unresolved),
         feedback.c.clinician == bindparam("clinician", type_=Text()),
         feedback.c.phase == bindparam("phase", type_=Text()),
         feedback.c.outcome == "overridden",
         feedback.c.reason.is_not(None),
+        feedback.c.assessment.is_not(None),
     )
     newest = feedback.c.received.desc()
-    return select(feedback.c.finding, feedback.c.received).where(*mine).order_by(newest).limit(1)
+    columns = (feedback.c.finding, feedback.c.received, feedback.c.assessment)
+    return select(*columns).where(*mine).order_by(newest).limit(1)

@@ -4,9 +4,9 @@ import json
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -21,6 +21,7 @@ from sqlalchemy import (
     update,
 )
 
+from gateways.briefs import Brief, brief_of, read_brief
 from gateways.database import Database
 from gateways.inbox import Clock
 from gateways.tables import (
@@ -37,16 +38,35 @@ from gateways.tables import (
 from schemas.assessment import Assessment
 from schemas.measurement import Measurement
 
-PARSED_KEPT = 512  # some 50 kB each
+PARSED_KEPT = 128  # some 50 kB each
+BRIEFS_KEPT = 8192  # some 1.5 kB each
+Item = TypeVar("Item")
 
 
-@dataclass(frozen=True)
 class PatientView:
-    """What a card is made of. `in_progress`: an assessment is on its way; `known`: we have heard of the patient."""
+    """What a card is made of. `in_progress`: an assessment is on its way; `known`: we have heard of the patient.
 
-    assessment: Assessment | None
-    in_progress: bool
-    known: bool
+    `brief` is there at once; `assessment`, the whole record, is read when it is first asked for.
+    """
+
+    __slots__ = ("_load", "brief", "in_progress", "known")
+
+    def __init__(
+        self, brief: Brief | None, in_progress: bool, known: bool, load: Callable[[], Assessment] | None = None
+    ) -> None:
+        self.brief = brief
+        self.in_progress = in_progress
+        self.known = known
+        self._load = load
+
+    @property
+    def assessment(self) -> Assessment | None:
+        """The whole record; the same one for as long as it is kept."""
+        return self._load() if self._load is not None else None
+
+    def showing(self, assessment: Assessment) -> "PatientView":
+        """The same with another assessment, e.g. one that was computed for one call."""
+        return PatientView(brief_of(assessment), self.in_progress, self.known, lambda: assessment)
 
 
 @dataclass(frozen=True)
@@ -71,15 +91,17 @@ class Results:
         self._database = database
         self._clock = clock
         self._view = database.prepared(_view_statement())
-        self._parsed: OrderedDict[tuple[str, float], Assessment] = OrderedDict()
-        self._guard = threading.Lock()
+        self._parsed: _Kept[Assessment] = _Kept(PARSED_KEPT)
+        self._briefs: _Kept[Brief] = _Kept(BRIEFS_KEPT)
 
     def view(self, patient: str) -> PatientView:
         """Everything that a card about `patient` (a patient key) needs, in one query."""
-        row = self._view({"patient": patient})[0]
-        assessment = self._parse(row[0], row[1], row[2]) if row[0] is not None else None
-        in_progress = bool(row[3] or row[4])
-        return PatientView(assessment, in_progress, known=bool(in_progress or row[5] or assessment))
+        identifier, created, body, waiting, working, known = self._view({"patient": patient})[0]
+        in_progress = bool(waiting or working)
+        if identifier is None:
+            return PatientView(None, in_progress, bool(in_progress or known))
+        key = (identifier, created)
+        return PatientView(self._brief(key, body), in_progress, True, lambda: self._parse(key, body))
 
     def current(self, patient: str) -> Assessment | None:
         """The assessment of `patient` that counts now."""
@@ -235,20 +257,35 @@ class Results:
             )
             connection.execute(update(assessments).where(same).values(sent=True))
 
-    def _parse(self, identifier: str, created: float, body: bytes) -> Assessment:
-        """Parsed assessments are kept: reading one takes ten times as long as finding it."""
-        key = (identifier, created)
+    def _brief(self, key: tuple[str, float], body: bytes) -> Brief:
+        return self._briefs.get(key) or self._briefs.put(key, read_brief(body))
+
+    def _parse(self, key: tuple[str, float], body: bytes) -> Assessment:
+        """Parsed assessments are kept: reading one takes many times as long as finding it."""
+        return self._parsed.get(key) or self._parsed.put(key, Assessment.model_validate_json(bytes(body)))
+
+
+class _Kept(Generic[Item]):
+    """The last so many items, by what they are of. Safe to share between threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._items: OrderedDict[tuple[str, float], Item] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def get(self, key: tuple[str, float]) -> Item | None:
         with self._guard:
-            known = self._parsed.get(key)
-            if known is not None:
-                self._parsed.move_to_end(key)
-                return known
-        assessment = Assessment.model_validate_json(bytes(body))
+            found = self._items.get(key)
+            if found is not None:
+                self._items.move_to_end(key)
+            return found
+
+    def put(self, key: tuple[str, float], item: Item) -> Item:
         with self._guard:
-            self._parsed[key] = assessment
-            if len(self._parsed) > PARSED_KEPT:
-                self._parsed.popitem(last=False)
-        return assessment
+            self._items[key] = item
+            if len(self._items) > self._most:
+                self._items.popitem(last=False)
+        return item
 
 
 def _view_statement() -> Any:

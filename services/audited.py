@@ -14,9 +14,9 @@ class Audited:
     def __init__(self, writer: AuditWriter) -> None:
         self._writer = writer
 
-    def cards(self, caller: Caller, patient: str, *, user: str, hook: str, shown: Assessment | None) -> None:
-        """A hook was answered about a patient who is known here."""
-        entity = f"RiskAssessment/{shown.id}" if shown is not None else None
+    def cards(self, caller: Caller, patient: str, *, user: str, hook: str, shown: str | None) -> None:
+        """A hook was answered about a patient who is known here. `shown`: the assessment's id."""
+        entity = f"RiskAssessment/{shown}" if shown is not None else None
         self._note(caller, "cards-read", patient, entity, {"hook": hook, **named(user)})
 
     def resource(self, caller: Caller, reference: str, patient: str | None) -> None:

@@ -56,11 +56,11 @@ class CardAnswers:
         extras: Extras = NOTHING_MORE,
     ) -> Answer:
         """The answer to one call. Cards differ between clinicians by their id alone, which is put in afterwards."""
-        assessment = view.assessment
-        if assessment is None:
+        stored = view.brief
+        if stored is None:
             return self._made(view, moment, locale, hook_instance, extras)
         # with its moment: an id may come back with another content
-        said = (assessment.id, assessment.created)
+        said = (stored.id, stored.created)
         key = (*said, moment.hook, moment.trigger, moment.kinds, view.in_progress, locale.language, extras)
         with self._guard:
             answer = self._kept.get(key)
@@ -74,13 +74,14 @@ class CardAnswers:
                     self._kept.popitem(last=False)
         if not answer.indicators:
             return answer
-        nobodys = card_id(assessment.id, moment.hook, moment.trigger, _NOBODY).encode()
+        nobodys = card_id(stored.id, moment.hook, moment.trigger, _NOBODY).encode()
         theirs = with_clinician(nobodys, clinician)
         return Answer(answer.body.replace(nobodys, theirs, 1), answer.indicators)
 
     def _made(self, view: PatientView, moment: Moment, locale: Locale, hook_instance: str, extras: Extras) -> Answer:
+        assessment = view.assessment
         cards = cards_for(
-            view.assessment,
+            assessment,
             known=view.known,
             in_progress=view.in_progress,
             moment=moment,
@@ -89,7 +90,7 @@ class CardAnswers:
             policy=self._policy,
             locale=locale,
             clinician=_NOBODY,
-            caution=self._caution(view.assessment.model) if view.assessment else None,
+            caution=self._caution(assessment.model) if assessment else None,
             extras=extras,
         )
         return Answer(dumps(HookResponse(cards=cards).document()), tuple(card.indicator for card in cards))

@@ -9,18 +9,20 @@ same facts. Nothing is scored that the workers would not score: the same functio
 import datetime as dt
 import json
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from gateways.briefs import Brief
 from gateways.database import Database
 from gateways.ehr_reads import EhrReads, Loan, Read
 from gateways.facts import Facts
 from gateways.models import Models
+from gateways.patients import Patients
 from gateways.results import PatientView, Results
 from schemas.assessment import Assessment
-from schemas.codes import lookup
 from schemas.config import MergePolicy
 from schemas.errors import ModelRefused, Rejected
 from schemas.events import IncomingEvent
@@ -28,23 +30,20 @@ from schemas.fhir.facts import patient_facts
 from schemas.measurement import Measurement
 from services.discovery import query
 from services.kickoff import Kickoff
+from services.news import brings_news
 from services.orders import Orders
 from services.prefetch import FACT_TYPES, Gathered, document, events_in, gather, lacking
 from vbq.assess import assess
+from vbq.risk.signature import LoadedModel
 
 FACT_KEYS: Final = ("patient", "dxa", "labs", "conditions")
 # Without these a first answer cannot be; the others only make it better.
 NEEDED: Final = ("patient", "dxa")
 TREATMENT: Final = "treatment"
 REMEMBERED: Final = 512
-_BRINGS: Final[Mapping[str, frozenset[str]]] = {
-    "t_score": frozenset({"tscore_spine"}),
-    "weight_kg": frozenset({"weight"}),
-    "creatinine_umol_l": frozenset({"creatinine"}),
-    "crcl_ml_min": frozenset({"crcl_measured", "crcl_cg", "creatinine", "weight"}),
-    "alp_u_l": frozenset({"alp"}),
-}
-_Key = tuple[str, bool, tuple[tuple[str, str, str], ...]]
+REMEMBERED_SECONDS: Final = 5.0  # a stored fact may change meanwhile, before the workers have made of it what follows
+_Key = tuple[str, str, str, tuple[tuple[str, str, str], ...]]
+_IN_FORCE: Final = (None, "active")
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,50 @@ class Call:
     several: bool
     prefetch: Mapping[str, Any]
     loan: Loan | None
+    client: str = ""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The assessment to show; `first` where it was computed here; `not_had` are prefetch keys that it lacks."""
+    """What to show; `first` where it was computed here; `not_had` are prefetch keys that it lacks."""
 
-    assessment: Assessment | None
+    view: PatientView
     first: bool = False
     not_had: tuple[str, ...] = ()
     treatment: bool | None = None
     problems: tuple[tuple[str, str], ...] = ()
+
+
+class Measured(NamedTuple):
+    """A measurement and its study."""
+
+    measurement: Measurement
+    study: str | None
+
+
+class _Said(NamedTuple):
+    assessment: Assessment | None
+    until: float
+
+
+class _Memory:
+    """What was computed lately: an EHR asks several times while a chart is open. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._said: OrderedDict[_Key, _Said] = OrderedDict()
+
+    def get(self, key: _Key, *, now: float) -> _Said | None:
+        with self._guard:
+            found = self._said.get(key)
+            return found if found is not None and now < found.until else None
+
+    def put(self, key: _Key, assessment: Assessment | None, *, now: float) -> None:
+        with self._guard:
+            self._said[key] = _Said(assessment, now + REMEMBERED_SECONDS)
+            self._said.move_to_end(key)
+            if len(self._said) > REMEMBERED:
+                self._said.popitem(last=False)
 
 
 class FirstAnswers:
@@ -100,24 +132,26 @@ class FirstAnswers:
         self._fetch_seconds = fetch_seconds
         self._software = software
         self._now = now
-        self._guard = threading.Lock()
-        self._made: OrderedDict[_Key, Assessment | None] = OrderedDict()
+        self._made = _Memory()
+        self._patients = Patients(database)
 
     def look(self, view: PatientView, call: Call, *, wants_treatment: bool) -> Found:
-        """What to show for `view`, given all that `call` brings."""
-        stored = view.assessment
-        measurement, study = self._measured(view, call.patient)
-        may_compute = measurement is not None and measurement.vbq is not None
+        """What to show for `view`, given all that `call` brings. Of a stored result its brief is enough until it turns
+        out that there is something to compute.
+        """
+        stored = view.brief
+        measured = self._latest(view, call.patient) if stored is None else None
+        may_compute = measured is not None or (stored is not None and _may_be_scored(stored))
         open_ = may_compute and (stored is None or stored.state == "incomplete")
         wants_treatment = wants_treatment and (open_ or (stored is not None and _high(stored)))
         if not may_compute and not wants_treatment:
-            return Found(stored)
+            return Found(view)
         keys = (*(FACT_KEYS if may_compute else ()), *((TREATMENT,) if wants_treatment else ()))
         fetched = self._fetch(call, [*(FACT_KEYS if open_ else ()), *((TREATMENT,) if wants_treatment else ())])
         gathered = gather(call.prefetch, keys, fetched)
-        first = self._first(stored, measurement, study, gathered, call) if measurement is not None else None
-        shown = first or stored
-        lacks = open_ and (shown is None or shown.risk is None)
+        first = self._first(view, measured, gathered, call) if may_compute else None
+        shown = view.showing(first) if first is not None else view
+        lacks = open_ and (shown.brief is None or shown.brief.risk is None)
         return Found(
             shown,
             first=first is not None,
@@ -126,20 +160,17 @@ class FirstAnswers:
             problems=tuple(gathered.problems.items()) if fetched else (),
         )
 
-    def _measured(self, view: PatientView, patient: str) -> tuple[Measurement | None, str | None]:
-        """The stored measurement that an assessment could rest on, and its study."""
-        stored = view.assessment
-        if stored is not None:
-            return (stored.measurement, stored.study) if stored.state in ("incomplete", "complete") else (None, None)
+    def _latest(self, view: PatientView, patient: str) -> Measured | None:
+        """The measurement that an assessment could rest on where none was made yet: the latest one."""
         if not view.known:
-            return None, None
+            return None
         with self._database.read() as connection:
             found = self._results.measurements(connection, patient)
         usable = {name: row for name, row in found.items() if row.status == "measured" and row.vbq is not None}
         if not usable:
-            return None, None
+            return None
         subject, latest = max(usable.items(), key=lambda row: row[1].acquisition.study_date or "")
-        return latest, subject.partition("/")[2]
+        return Measured(latest, subject.partition("/")[2])
 
     def _fetch(self, call: Call, keys: Iterable[str]) -> dict[str, Read]:
         wanted = lacking(call.prefetch, keys)
@@ -148,17 +179,20 @@ class FirstAnswers:
         queries = {key: query(key, call.patient_id) for key in wanted}
         return self._reads.fetch(call.loan, queries, seconds=self._fetch_seconds)
 
-    def _first(
-        self,
-        stored: Assessment | None,
-        measurement: Measurement,
-        study: str | None,
-        gathered: Gathered,
-        call: Call,
-    ) -> Assessment | None:
+    def _first(self, view: PatientView, measured: Measured | None, gathered: Gathered, call: Call) -> Assessment | None:
         """The assessment of stored and brought facts, where it says more or other than the stored one."""
+        stored = view.brief
         rows = [row for key in FACT_KEYS for row in gathered.resources.get(key, ())]
         if stored is not None and not brings_news(stored, rows):
+            return None
+        whole = view.assessment
+        if whole is not None and whole.measurement is not None:
+            measured = Measured(whole.measurement, whole.study)
+        try:
+            model = self._models.active()
+        except ModelRefused:
+            return None  # the stored answer stands; the worker will say why it cannot do better
+        if measured is None:
             return None
         events = events_in(
             rows,
@@ -169,46 +203,50 @@ class FirstAnswers:
             several=call.several,
         )
         key = (
-            stored.id if stored is not None else call.patient,
-            stored is None,
+            call.patient,
+            whole.key if whole is not None else _mark(measured),
+            model.digest,
             tuple(sorted((row.resource_type, row.resource_id, row.version) for row in events)),
         )
-        with self._guard:
-            if key in self._made:
-                self._made.move_to_end(key)
-                return self._made[key]
-        made = self._assessed(stored, measurement, study, events, call.patient)
+        known = self._made.get(key, now=time.monotonic())
+        if known is not None:
+            return known.assessment
+        made = self._assessed(whole, measured, events, call.patient, model)
         if made is not None and self._kickoff is not None:
             self._kickoff.offer(events)
-        with self._guard:
-            self._made[key] = made
-            if len(self._made) > REMEMBERED:
-                self._made.popitem(last=False)
+        self._made.put(key, made, now=time.monotonic())
         return made
 
     def _assessed(
         self,
         stored: Assessment | None,
-        measurement: Measurement,
-        study: str | None,
+        measured: Measured,
         events: list[IncomingEvent],
         patient: str,
+        model: LoadedModel,
     ) -> Assessment | None:
+        """What the workers would say. None where that is what is stored, or where it is better left to them: a person
+        with several records, a record that was replaced, deleted or is not in use, a study that was taken back.
+        """
         with self._database.read() as connection:
+            circle = self._patients.circle(connection, patient)
             rows = self._facts.of_patient(connection, patient)
+        if len(circle.keys) > 1 or any(row.resource_type == "Patient" and row.deleted for row in rows):
+            return None
+        if any(row.reference == measured.study and (row.deleted or row.interest != "study") for row in rows):
+            return None
         known = {
             row.reference: json.loads(row.body) for row in rows if row.resource_type in FACT_TYPES and not row.deleted
         }
-        if any(row.resource_type == "Patient" and row.deleted for row in rows):
-            return None
         known |= {f"{row.resource_type}/{row.resource_id}": document(row) for row in events}
+        if any(row.get("resourceType") == "Patient" and _is_not_in_use(row) for row in known.values()):
+            return None
         try:
-            model = self._models.active()
             made = assess(
                 patient=patient,
-                study=study,
+                study=measured.study,
                 facts=patient_facts(known.values()),
-                measurement=measurement,
+                measurement=measured.measurement,
                 model=model.artefact,
                 digest=model.digest,
                 policy=self._merge,
@@ -217,66 +255,51 @@ class FirstAnswers:
                 software=self._software,
             )
         except (ModelRefused, Rejected):
-            return None  # the stored answer stands; the worker will say why it cannot do better
-        if made.state != "complete" and not (made.state == "outside_population" and stored is not None):
             return None
-        same = stored is not None and (stored.state, stored.risk) == (made.state, made.risk)
-        return None if same else made
+        if stored is not None and (stored.state, stored.risk) == (made.state, made.risk):
+            return None
+        if made.state == "complete" or (made.state == "outside_population" and stored is not None):
+            return made
+        takes_back = stored is not None and made.state == "incomplete" and _names_used(stored, events)
+        return made if takes_back else None
 
     def _treated(self, gathered: Gathered, call: Call) -> bool | None:
         """Whether the medication list has an osteoporosis drug; None where the list was not had."""
         if TREATMENT in gathered.problems:
             return None
         rows = gathered.resources.get(TREATMENT, ())
-        return any(_is_hers(row, call.patient_id) and self._orders.is_treatment(row) for row in rows)
+        return any(
+            _is_hers(row, call.patient_id) and row.get("status") in _IN_FORCE and self._orders.is_treatment(row)
+            for row in rows
+        )
 
 
-def brings_news(stored: Assessment, resources: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether `resources` hold anything that the stored assessment lacks, or a newer value of what its model uses."""
-    missing = set(stored.missing)
-    seen: set[str] | None = None
-    unseen = []
-    for row in resources:
-        kind = row.get("resourceType")
-        if kind == "Patient" and not missing.isdisjoint(("sex", "age_years", "menopause")):
-            return True
-        if kind == "Condition" and "menopause" in missing:
-            return True
-        if kind == "Observation":
-            if seen is None:
-                sources = [*(known.source for known in stored.inputs), *(known.source for known in stored.ignored)]
-                seen = {source.partition("#")[0] for source in sources}
-            if _reference(row) not in seen:
-                unseen.append(row)
-    if not unseen:  # the usual case: the events were here before the call
-        return False
-    names = {*missing, *(stored.model.inputs or _BRINGS)}  # an old record does not say what its model uses
-    concepts = frozenset[str]().union(*(_BRINGS.get(name, frozenset()) for name in names))
-    return any(not concepts.isdisjoint(_concepts(row)) for row in unseen)
+def _may_be_scored(stored: Brief) -> bool:
+    """Whether a risk could be computed from the measurement of a stored assessment."""
+    measured = stored.measurement
+    return stored.state in ("incomplete", "complete") and measured is not None and measured.vbq is not None
 
 
-def _reference(observation: Mapping[str, Any]) -> str:
-    meta = observation.get("meta")
-    version = meta.get("versionId") if isinstance(meta, dict) else None
-    plain = f"Observation/{observation.get('id')}"
-    return f"{plain}/_history/{version}" if version else plain
+def _mark(measured: Measured) -> str:
+    """Tells measurements apart."""
+    found = measured.measurement
+    return f"{measured.study} {found.algorithm} {found.vbq} {found.slice.sop_instance_uid if found.slice else ''}"
 
 
-def _concepts(observation: Mapping[str, Any]) -> set[str]:
-    components = observation.get("component")
-    parts = [observation, *(components if isinstance(components, list) else ())]
-    found = set()
-    for part in parts:
-        code = part.get("code") if isinstance(part, dict) else None
-        codings = code.get("coding") if isinstance(code, dict) else None
-        for coding in codings if isinstance(codings, list) else ():
-            if isinstance(coding, dict) and isinstance(coding.get("system"), str):
-                known = lookup(coding["system"], str(coding.get("code")))
-                found |= {known.concept} if known is not None else set()
-    return found
+def _names_used(stored: Assessment, events: Iterable[IncomingEvent]) -> bool:
+    """Whether one of the resources is a value that the stored assessment computed with: then it was taken back."""
+    used = {row.source.partition("#")[0].partition("/_history/")[0] for row in stored.inputs}
+    return any(f"{row.resource_type}/{row.resource_id}" in used for row in events)
 
 
-def _high(assessment: Assessment) -> bool:
+def _is_not_in_use(person: Mapping[str, Any]) -> bool:
+    """A Patient that is inactive, or replaced by another record."""
+    links = person.get("link")
+    kinds = [row.get("type") for row in links if isinstance(row, dict)] if isinstance(links, list) else []
+    return person.get("active") is False or "replaced-by" in kinds
+
+
+def _high(assessment: Brief) -> bool:
     return assessment.risk is not None and assessment.risk.risk_class == "high"
 
 

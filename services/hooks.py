@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
+from werkzeug.wrappers import Request
 
 from gateways.card_policy import card_policy
 from gateways.ehr_reads import Loan
-from gateways.feedback import CardFeedback, finding_of, is_quiet
-from gateways.results import PatientView
+from gateways.feedback import CardFeedback, is_quiet
 from gateways.settings import Settings
 from schemas.cds import FeedbackEntry, HookRequest, Service, read_feedback, read_request
 from schemas.config import Language
@@ -26,6 +26,7 @@ from services.cards import OVERRIDE_REASONS, Extras, ReviewLink
 from services.cors import Cors
 from services.discovery import SERVICES, discovery
 from services.first_answers import Call, FirstAnswers, Found
+from services.lane import Lane
 from services.locales import Locale, choose, locales_of
 from services.metrics import Metrics
 from services.orders import Moment, Orders
@@ -73,7 +74,7 @@ class Hooks:
     def blueprint(self) -> Blueprint:
         hooks = Blueprint("hooks", __name__, url_prefix="/cds-services")
         hooks.add_url_rule("", "discover", self.discover)
-        hooks.add_url_rule("/<name>", "call", self.call, methods=["POST"])
+        hooks.add_url_rule("/<name>", "call", self.receive, methods=["POST"])
         hooks.add_url_rule("/<name>/feedback", "feedback", self.feedback, methods=["POST"])
         Cors(everybody=not self._settings.dev_open, clients=self._gate.clients).watch(hooks)
         return hooks
@@ -83,18 +84,31 @@ class Hooks:
         self._gate.discoverer(request)
         return plain_json(self._discovery)
 
-    def call(self, name: str) -> Response:
-        """The cards about the patient of the context: 200, also where there are none."""
-        caller = self._gate.client(request)
+    def lane(self) -> Lane:
+        """The short way to `call`; a browser's calls, which need CORS headers, go by Flask."""
+        routes = {1: ("/cds-services/<name>", frozenset({"POST"}))}
+        most = self._settings.max_body_bytes
+        return Lane("/cds-services", self.call, routes, count=self._metrics.count, max_body_bytes=most, browsers=False)
+
+    def receive(self, name: str) -> Response:
+        """The view for Flask."""
+        return self.call(request, name)
+
+    def call(self, came: Request, name: str) -> Response:
+        """The cards about the patient of the context: 200, also where there are none.
+
+        It runs on services.lane, so it and what it calls look at `came` and never at flask.request.
+        """
+        caller = self._gate.client(came)
         service = service_called(name)
-        asked = read_request(self._document())
+        asked = read_request(self._document(came))
         if asked.hook != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
         moment = self._orders.moment(service.hook, asked.context.draft_orders, asked.context.selections)
-        return self._answer(caller, asked, moment, self._call_of(asked, caller))
+        locale = self._locale(caller, came.headers.get("Accept-Language"))
+        return self._answer(caller, asked, moment, self._call_of(asked, caller), locale)
 
-    def _answer(self, caller: Caller, asked: HookRequest, moment: Moment, call: Call) -> Response:
-        locale, review = self._locale(caller), self._review(caller)
+    def _answer(self, caller: Caller, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Response:
         until = time.monotonic() + self._budget_seconds
         clinician = clinician_tag(call.patient, asked.context.user_id)
         view = self._wait(lambda: self._results.view(call.patient), until)
@@ -102,31 +116,41 @@ class Hooks:
             return self._say(moment, "nobody", NO_CARDS.body)
         wants_treatment = "fracture_liaison" in self._policy.show[moment.trigger].suggestions
         found = self._wait(lambda: self._firsts.look(view, call, wants_treatment=wants_treatment), until)
-        self._audited.cards(caller, call.patient, user=asked.context.user_id, hook=moment.hook, shown=found.assessment)
+        shown = found.view.brief
+        self._audited.cards(
+            caller,
+            call.patient,
+            user=asked.context.user_id,
+            hook=moment.hook,
+            shown=shown.id if shown is not None else None,
+        )
         for key, problem in found.problems:
             self._metrics.prefetch.labels(key, problem).inc()
         if found.not_had and self._policy.missing_data == "412":
             return cannot_be_had(found)
         made = self._answers.of(
-            PatientView(found.assessment, view.in_progress, view.known),
+            found.view,
             moment,
             locale,
             clinician=clinician,
             hook_instance=asked.hook_instance,
-            extras=Extras(found.first, found.not_had, found.treatment, review),
+            extras=Extras(found.first, found.not_had, found.treatment, self._review(caller)),
         )
-        if made.indicators and self._is_quiet(call.patient, clinician, moment, found, until):
+        if made.indicators and self._is_quiet(call, clinician, moment, found, until):
             return self._say(moment, "silenced", NO_CARDS.body)
         for indicator in made.indicators:
             self._metrics.cards.labels(moment.hook, indicator).inc()
-        shown = "first-answer" if found.first else "card"
-        return self._say(moment, shown if made.indicators else "below-threshold", made.body)
+        result = "first-answer" if found.first else "card"
+        return self._say(moment, result if made.indicators else "below-threshold", made.body)
 
-    def _is_quiet(self, patient: str, clinician: str, moment: Moment, found: Found, until: float) -> bool:
-        if found.assessment is None or self._policy.quiet_days == 0:
+    def _is_quiet(self, call: Call, clinician: str, moment: Moment, found: Found, until: float) -> bool:
+        shown = found.view.brief
+        if shown is None or self._policy.quiet_days == 0:
             return False
-        ruling = self._wait(lambda: self._feedback.ruling(patient, clinician, moment.phase), until)
-        return is_quiet(ruling, finding_of(found.assessment), now=time.time(), quiet_days=self._policy.quiet_days)
+        ruling = self._wait(
+            lambda: self._feedback.ruling(call.patient, clinician, moment.phase, client=call.client), until
+        )
+        return is_quiet(ruling, shown, now=time.time(), quiet_days=self._policy.quiet_days)
 
     def _say(self, moment: Moment, result: str, body: bytes) -> Response:
         self._metrics.hook_calls.labels(moment.hook, moment.trigger, result).inc()
@@ -136,7 +160,7 @@ class Hooks:
         """Keep what was done with the cards. Repeats change nothing and are answered alike."""
         caller = self._gate.client(request)
         service = service_called(name)
-        entries = [entry_of(row) for row in read_feedback(self._document()).feedback]
+        entries = [entry_of(row) for row in read_feedback(self._document(request)).feedback]
         for row in self._feedback.keep(name, caller.name, entries, bases=caller.bases):
             reason = row.reason if row.reason in (None, IN_WORDS, *OVERRIDE_REASONS) else "other"
             labels = (service.hook, row.outcome, reason or "none", row.model_version or "unknown")
@@ -164,7 +188,7 @@ class Hooks:
             raise BadRequest("request.fhirServer must be sent: patients of several servers are known here") from error
         source = f"cds-{caller.name}"[:64]
         prefetch = asked.prefetch or {}
-        return Call(patient, patient_id, source, stated, self._gate.several, prefetch, loan)
+        return Call(patient, patient_id, source, stated, self._gate.several, prefetch, loan, caller.name)
 
     def _review(self, caller: Caller) -> ReviewLink:
         """How the caller's clinicians can open the review page."""
@@ -172,16 +196,16 @@ class Hooks:
             return "absolute"
         return "smart" if caller.name in self._launches else "none"
 
-    def _locale(self, caller: Caller) -> Locale:
+    def _locale(self, caller: Caller, accepted: str | None) -> Locale:
         return choose(
             self._locales,
             stated=self._languages.get(caller.name),
-            accepted=request.headers.get("Accept-Language"),
+            accepted=accepted,
             default=self._policy.language,
         )
 
-    def _document(self) -> dict[str, Any]:
-        return json_object(body_of_request(), self._settings.max_json_depth)
+    def _document(self, came: Request) -> dict[str, Any]:
+        return json_object(body_of_request(came), self._settings.max_json_depth)
 
 
 def service_called(name: str) -> Service:

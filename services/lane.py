@@ -47,13 +47,17 @@ class Lane:
         *,
         count: Count,
         max_body_bytes: int,
+        browsers: bool = True,
     ) -> None:
-        """`routes`: for each number of parts after the prefix the route's name and its methods."""
+        """`routes`: for each number of parts after the prefix the route's name and its methods. `browsers`: False where
+        calls with an Origin need headers that only Flask's way adds.
+        """
         self.prefix = prefix
         self._view = view
         self._routes = routes
         self._count = count
         self._max_body_bytes = max_body_bytes
+        self._browsers = browsers
 
     def answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
         """The whole answer; None where this is not for the lane."""
@@ -62,6 +66,8 @@ class Lane:
         route, methods = self._routes.get(len(parts), ("", frozenset()))
         method: str = environ["REQUEST_METHOD"]
         if method not in methods or not all(parts) or not path.isascii():
+            return None
+        if not self._browsers and "HTTP_ORIGIN" in environ:
             return None
         began = time.perf_counter()
         asked = Request(environ, populate_request=False, shallow=False)

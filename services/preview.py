@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateways.card_policy import card_policy
-from gateways.feedback import finding_of, is_quiet
-from gateways.results import PatientView
+from gateways.feedback import is_quiet
 from gateways.settings import Settings, load_settings
 from schemas.cds import read_request
 from schemas.errors import NotAcceptable, VbqError
@@ -57,12 +56,11 @@ def preview(settings: Settings, outside: Outside, asked: dict[str, Any], *, now:
     )
     wants = "fracture_liaison" in policy.show[moment.trigger].suggestions
     found = firsts.look(view, call, wants_treatment=wants)
-    ruling = outside.feedback.ruling(patient, clinician, moment.phase)
-    silenced = found.assessment is not None and is_quiet(
-        ruling, finding_of(found.assessment), now=now, quiet_days=policy.quiet_days
-    )
+    ruling = outside.feedback.ruling(patient, clinician, moment.phase, client="preview")
+    shown = found.view.brief
+    silenced = shown is not None and is_quiet(ruling, shown, now=now, quiet_days=policy.quiet_days)
     made = CardAnswers(outside.models, settings.base_url, policy).of(
-        PatientView(found.assessment, view.in_progress, view.known),
+        found.view,
         moment,
         choose(locales, stated=asked.get("language"), accepted=None, default=policy.language),
         clinician=clinician,
@@ -73,7 +71,7 @@ def preview(settings: Settings, outside: Outside, asked: dict[str, Any], *, now:
         "policy": policy.reviewed,
         "trigger": moment.trigger,
         "known": view.known,
-        "state": found.assessment.state if found.assessment else None,
+        "state": shown.state if shown is not None else None,
         "first_answer": found.first,
         "silenced": silenced,
         "cards": json.loads(made.body)["cards"],

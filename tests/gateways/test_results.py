@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 
+from gateways.briefs import Brief, brief_of, read_brief
 from gateways.database import Database
 from gateways.results import Results
 from gateways.tables import assessments
+from schemas.assessment import Assessment
 from schemas.fhir.results import resources_of
 from tests import assessments as made
 
@@ -111,3 +113,20 @@ def test_a_reader_sees_a_new_assessment_at_once(database: Database) -> None:
     assert results.current("Patient/p1") == old
     keep(database, new, old)
     assert results.current("Patient/p1") == new
+
+
+def test_a_brief_says_what_the_whole_record_says(database: Database) -> None:
+    full = made.assessment()
+    for one in (full, full.but(risk=None, state="incomplete", missing=["t_score"], measurement=None, inputs=[])):
+        read = read_brief(one.model_dump_json().encode())
+        assert read == brief_of(one)
+        names = set(Brief.__struct_fields__)
+        assert names <= set(Assessment.model_fields)
+        assert (read.id, read.state, read.created, list(read.missing)) == (one.id, one.state, one.created, one.missing)
+        assert [row.source for row in read.inputs] == [row.source for row in one.inputs]
+    with database.write() as connection:
+        Results(database).store(connection, full, [])
+    view = Results(database).view(full.patient)
+    assert view.brief == brief_of(full)
+    assert view.assessment == full
+    assert view.assessment is view.assessment, "read once"

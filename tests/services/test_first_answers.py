@@ -337,3 +337,72 @@ def test_row_20_each_way_of_not_sending_is_told_apart(
     answer = ask(app, prefetch, fhirAuthorization=LENT).get_json()["cards"][0]
     assert [path.partition("?")[0] for path, _ in ehr.asked] == (["Observation"] if fetched else [])
     assert ("First answer" in answer["detail"]) is fetched
+
+
+def test_a_used_value_that_the_call_takes_back_is_not_shown_any_longer(
+    site: Callable[..., Flask], put_into: Any, ask: Callable[..., TestResponse]
+) -> None:
+    app = site()
+    put_into(app, t_score=-2.4)
+    taken_back = t_score(-2.4, "o1", effectiveDateTime="2023-12-01", status="entered-in-error", meta={"versionId": "2"})
+    [card] = ask(app, {**FULL, "dxa": bundle(taken_back)}).get_json()["cards"]
+    assert "5-year" not in card["summary"]
+    assert "T-score" in card["summary"]
+    assert "First answer" in card["detail"]
+    assert {row.resource_id for row in waiting(app, 2)} == {"p1", "o1"}, "the workers hear of it as well"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {**PATIENT, "active": False},
+        {**PATIENT, "link": [{"other": {"reference": "Patient/p2"}, "type": "replaced-by"}]},
+    ],
+)
+def test_a_record_that_is_not_in_use_or_was_merged_is_left_to_the_workers(
+    site: Callable[..., Flask], put_into: Any, ask: Callable[..., TestResponse], odd: dict[str, Any]
+) -> None:
+    app = site()
+    incomplete(app, put_into)
+    [card] = ask(app, {**FULL, "patient": odd}).get_json()["cards"]
+    assert "First answer" not in card["detail"]
+
+
+def test_what_was_computed_is_not_shown_after_the_model_has_changed_or_for_long(
+    site: Callable[..., Flask], put_into: Any, ask: Callable[..., TestResponse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = site()
+    incomplete(app, put_into)
+    outside: Outside = app.extensions["outside"]
+    assert "lin2025-vbq-t 1.0.0" in ask(app, FULL).get_json()["cards"][0]["detail"]
+    active = outside.models.active()
+    other = active._replace(artefact=active.artefact.but(version="9.9.9"), digest="0" * 64)
+    monkeypatch.setattr(outside.models, "active", lambda: other)
+    assert "lin2025-vbq-t 9.9.9" in ask(app, FULL).get_json()["cards"][0]["detail"]
+
+
+def test_a_first_answer_that_was_overridden_stays_quiet_before_and_after_it_is_stored(
+    site: Callable[..., Flask], put_into: Any, ask: Callable[..., TestResponse], signer: Any
+) -> None:
+    app = site()
+    incomplete(app, put_into)
+    [card] = ask(app, FULL).get_json()["cards"]
+    row = {"card": card["uuid"], "outcome": "overridden", "outcomeTimestamp": "2026-11-22T10:38:04Z"}
+    body = {"feedback": [{**row, "overrideReason": {"reason": {"code": "already-managed"}}}]}
+    path = f"/cds-services/{VIEW}/feedback"
+    headers = {"Authorization": f"Bearer {signer.token(BASE + path)}"}
+    assert app.test_client().post(path, json=body, headers=headers).status_code == 200
+    assert ask(app, FULL).get_json()["cards"] == []
+    changed_call = ask(app, FULL, context={"patientId": "p1", "userId": "Practitioner/d2"})
+    assert len(changed_call.get_json()["cards"]) == 1, "another clinician sees it"
+
+
+def test_a_drug_that_was_stopped_is_no_treatment(
+    site: Callable[..., Flask], put_into: Any, ask: Callable[..., TestResponse]
+) -> None:
+    app = site()
+    put_into(app, t_score=-3.5, vbq=5.0)
+    drug = {"resourceType": "MedicationRequest", "medicationCodeableConcept": {"text": "Alendronate 70 mg weekly"}}
+    for status, offered in (("active", False), ("stopped", True), ("entered-in-error", True)):
+        [card] = ask(app, {"treatment": bundle({**drug, "status": status})}).get_json()["cards"]
+        assert ("fracture liaison" in str(card.get("suggestions"))) is offered, status
