@@ -22,6 +22,7 @@ from commands.cohort_files import (
     write,
 )
 from commands.exits import print_json
+from schemas.model import PER_YEAR, TimeUnit
 from vbq.cohort.data.table import Decimal
 from vbq.cohort.fit import Fitted, Kind, Request
 from vbq.cohort.survival.risksets import Ties
@@ -29,6 +30,8 @@ from vbq.risk import artefact as artefact_file
 
 if TYPE_CHECKING:
     from vbq.cohort.validation.report import Validation
+
+UNITS = tuple(PER_YEAR)
 
 
 def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
@@ -44,7 +47,8 @@ def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | Non
 
 @click.command()
 @click.argument("file", type=existing_file)
-@click.option("--time", required=True, help="Column of follow-up times (years, for a model that is to be served).")
+@click.option("--time", required=True, help="Column of follow-up times.")
+@click.option("--time-unit", type=click.Choice(UNITS), help="Of that column. Default: years, where that is plausible.")
 @click.option("--event", required=True, help="Column of events, 0 or 1.")
 @click.option("--covariates", required=True, help="Columns, separated by commas.")
 @click.option("--ties", type=click.Choice(["efron", "breslow"]), default="efron", show_default=True)
@@ -68,6 +72,7 @@ def fit(
     *,
     file: Path,
     time: str,
+    time_unit: TimeUnit | None,
     event: str,
     covariates: str,
     ties: Ties,
@@ -115,11 +120,14 @@ def fit(
         outcome=outcome,
         title=title,
         expires=expires.date() if expires else None,
+        time_unit=time_unit,
     )
     model = to_artefact(fitted, labels)
     write(out, artefact_file.canonical(model))
     for text in fitted.warnings:
         click.echo(f"vbq: {text}", err=True)
+    if time_unit is None and model.servable:
+        click.echo("vbq: the times are taken to be years; say --time-unit to have that in the command", err=True)
     if not model.servable:
         click.echo(f"vbq: this model will not be served as a risk: {model.servable_reason}", err=True)
     if as_json:
@@ -186,19 +194,32 @@ def fit_document(fitted: Fitted) -> dict[str, object]:
 @click.command()
 @click.argument("model", type=existing_file)
 @click.option("--data", type=existing_file, required=True, help="CSV or Parquet with the model's covariates.")
-@click.option("--times", required=True, help="Times, separated by commas, in the unit of the training file.")
+@click.option("--times", required=True, help="Times, separated by commas.")
+@click.option("--time-unit", type=click.Choice(UNITS), help="Of --times. Default: the unit of the training file.")
 @click.option("--incomplete", type=click.Choice(["refuse", "blank"]), default="refuse", show_default=True)
 @decimal_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def predict(
-    *, model: Path, data: Path, times: str, incomplete: str, decimal: Decimal, out: Path, as_json: bool
+    *,
+    model: Path,
+    data: Path,
+    times: str,
+    time_unit: TimeUnit | None,
+    incomplete: str,
+    decimal: Decimal,
+    out: Path,
+    as_json: bool,
 ) -> None:
     """Survival with 95 % limits of every row of a file: columns row, time, survival, lower, upper."""
     from vbq.cohort.prediction import predictions_csv
 
     moments = moments_of(times)
-    text, rows, blank = predictions_csv(load_model(model), load_table(data, decimal), moments, incomplete == "blank")
+    artefact = load_model(model)
+    per_unit = PER_YEAR[artefact.time_unit] / PER_YEAR[time_unit] if time_unit else 1.0
+    text, rows, blank = predictions_csv(
+        artefact, load_table(data, decimal), moments, incomplete == "blank", per_unit=per_unit
+    )
     write(out, text.encode())
     if blank:
         click.echo(f"vbq: {blank} rows lack a covariate and are left blank", err=True)
@@ -226,7 +247,11 @@ def moments_of(text: str) -> list[float]:
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--time", help="Column of follow-up times (default: as in the fit).")
 @click.option("--event", help="Column of events (default: as in the fit).")
-@click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="Time at which risks are judged.")
+@click.option(
+    "--horizon",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Time at which risks are judged, in the unit of the file.",
+)
 @click.option("--compare", type=existing_file, help="A second model file, judged on the same people.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for validation.html and .json.")
 @decimal_option

@@ -84,7 +84,7 @@ def _print_model(model: ModelArtefact, file_digest: str, stage: Stage) -> None:
         ("stage", stage),
         ("digest", file_digest),
         ("outcome", model.outcome),
-        ("horizon", f"{model.horizon:g} years"),
+        ("horizon", f"{model.horizon:g} {model.time_unit}"),
         ("population", model.population.description),
         ("training", f"N = {model.training.n}, {model.training.events} events. {model.training.description}"),
         ("published", model.training.published or "not available"),

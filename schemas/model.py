@@ -12,13 +12,15 @@ scale named by `interval`: "log" (R's default: of log S) or "log-log" (of log H)
 """
 
 import datetime as dt
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from schemas.record import Record
 
 SCHEMA_VERSION = 1
+TimeUnit = Literal["years", "months", "days"]
+PER_YEAR: Final[dict[TimeUnit, float]] = {"years": 1.0, "months": 12.0, "days": 365.25}
 
 
 class Span(Record):
@@ -139,7 +141,7 @@ class ModelArtefact(Record):
     kind: Literal["cox", "current-status", "published"]
     status: str = Field(description="e.g. 'derived from a publication, research use, not validated'")
     outcome: str
-    time_unit: Literal["years"] = "years"
+    time_unit: TimeUnit = Field(default="years", description="of the horizon and of every time of the baseline")
     horizon: float = Field(gt=0, description="the served horizon, in time_unit")
     covariates: list[Covariate] = Field(min_length=1)
     covariance: list[list[float]] = Field(description="of the coefficients, in the order of covariates")
@@ -159,6 +161,11 @@ class ModelArtefact(Record):
     expires: dt.date | None = None
     servable: bool = Field(default=True, description="False where the fit must not be served as a risk")
     servable_reason: str | None = None
+
+    @property
+    def horizon_years(self) -> float:
+        """The served horizon in years, whatever the unit of the model's times."""
+        return self.horizon / PER_YEAR[self.time_unit]
 
     @model_validator(mode="after")
     def _shapes(self) -> Self:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import norm
 
-from schemas.model import ModelArtefact
+from schemas.model import ModelArtefact, TimeUnit
 from vbq.cohort.artefact import Labels, to_artefact
 from vbq.cohort.data.check import check_table
 from vbq.cohort.data.standard import standard_cohort
@@ -78,10 +78,16 @@ class FitResult:
         return ax
 
     def artefact(
-        self, *, model_id: str = "notebook", version: str = "1.0.0", created: dt.date, horizon_years: float = 5.0
+        self,
+        *,
+        model_id: str = "notebook",
+        version: str = "1.0.0",
+        created: dt.date,
+        horizon_years: float = 5.0,
+        time_unit: TimeUnit | None = None,
     ) -> ModelArtefact:
-        """The model file of this fit; `created` is the day that it will carry."""
-        labels = Labels(model_id, version, "a data frame", self.digest, created, horizon_years)
+        """The model file of this fit; `created` is the day that it will carry, `time_unit` that of the times."""
+        labels = Labels(model_id, version, "a data frame", self.digest, created, horizon_years, time_unit=time_unit)
         return to_artefact(self.fitted, labels)
 
     def predict(self, frame: "pd.DataFrame", times: Sequence[float]) -> "pd.DataFrame":

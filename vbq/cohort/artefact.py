@@ -8,6 +8,7 @@ from importlib.metadata import version
 import numpy as np
 
 from schemas.model import (
+    PER_YEAR,
     Baseline,
     BaselinePoint,
     Covariate,
@@ -16,6 +17,7 @@ from schemas.model import (
     RiskThresholds,
     SourceAttribute,
     Span,
+    TimeUnit,
     Training,
 )
 from vbq.cohort.data.dictionary import known, label_of
@@ -27,6 +29,10 @@ from vbq.risk.published_attributes import NAMES
 
 LONGEST_LIFE = 120.0
 """Years of follow-up that nobody has; longer times are in another unit."""
+LONGEST_UNSTATED = 25.0
+"""Longest follow-up that is believed to be in years where nobody says so."""
+SHORTEST_STUDY = 1 / 12
+"""Years; a whole cohort with less is in another unit than stated."""
 AT_ZERO = 1e-12
 """Stands for an event at time zero in the artefact, whose times are positive."""
 
@@ -48,6 +54,8 @@ class Labels:
     expires: dt.date | None = None
     moderate: float = 0.15
     high: float = 0.30
+    time_unit: TimeUnit | None = None
+    """Of the times in the training file; None: not stated, taken to be years where that is plausible."""
 
 
 def covariates_of(fitted: Fitted) -> tuple[list[Covariate], bool]:
@@ -114,21 +122,35 @@ def folded_point(fit: CurrentStatusFit, time: float) -> BaselinePoint:
     )
 
 
-def why_not_servable(fitted: Fitted, inputs_known: bool, horizon: float) -> str | None:
-    """The reason for which a risk must not be served from this fit, or None."""
+def doubt_of_unit(longest: float, unit: TimeUnit | None) -> str | None:
+    """Why follow-up of up to `longest` cannot be in `unit` (None: not stated, so years), or None."""
+    if unit is None:
+        if longest <= LONGEST_UNSTATED:
+            return None
+        return f"follow-up reaches {longest:g}, which is hardly years; say --time-unit (years, months or days)"
+    in_years = longest / PER_YEAR[unit]
+    if in_years > LONGEST_LIFE:
+        return f"follow-up reaches {longest:g}, so times are not in {unit}; correct --time-unit"
+    if in_years < SHORTEST_STUDY:
+        return f"the longest follow-up is {longest:g}, so times are hardly in {unit}; correct --time-unit"
+    return None
+
+
+def why_not_servable(fitted: Fitted, inputs_known: bool, horizon: float, unit: TimeUnit | None) -> str | None:
+    """The reason for which a risk must not be served from this fit, or None. `horizon` is in the fit's own unit."""
     fit = fitted.fit
     if fitted.looks_like_visits:
         return fitted.visits.sentence
-    if fit.longest_time > LONGEST_LIFE:
-        return f"follow-up reaches {fit.longest_time:g}, so times are not in years; fit with times in years to serve it"
+    if (doubt := doubt_of_unit(fit.longest_time, unit)) is not None:
+        return doubt
     if fitted.terms is not None:
         return "a covariate is bent by a spline, which the services cannot compute; fit it straight to serve it"
     if not inputs_known:
         return "a covariate is not in the data dictionary, so the services cannot supply it"
     if horizon > fit.longest_time:
-        return f"the horizon of {horizon:g} lies beyond the longest follow-up of {fit.longest_time:g}"
+        return f"the horizon of {horizon:g} {unit or 'years'} lies beyond the longest follow-up of {fit.longest_time:g}"
     if isinstance(fit, CoxFit) and float(fit.baseline.at(np.array([horizon]))[0][0]) == 0.0:
-        return f"no event was seen up to the horizon of {horizon:g}"
+        return f"no event was seen up to the horizon of {horizon:g} {unit or 'years'}"
     return None
 
 
@@ -136,8 +158,9 @@ def to_artefact(fitted: Fitted, labels: Labels) -> ModelArtefact:
     """The model file of a fit."""
     fit, request = fitted.fit, fitted.request
     covariates, inputs_known = covariates_of(fitted)
-    horizon = labels.horizon_years
-    reason = why_not_servable(fitted, inputs_known, horizon)
+    unit = labels.time_unit or "years"
+    horizon = labels.horizon_years * PER_YEAR[unit]
+    reason = why_not_servable(fitted, inputs_known, horizon, labels.time_unit)
     outcome = labels.outcome or label_of(request.event)
     how = (
         f"Cox regression, {request.ties} ties" if request.kind == "cox" else "current-status model (cloglog, log time)"
@@ -150,6 +173,7 @@ def to_artefact(fitted: Fitted, labels: Labels) -> ModelArtefact:
         kind=request.kind,
         status="fitted by an analyst, research use, not validated on other patients",
         outcome=outcome,
+        time_unit=unit,
         horizon=horizon,
         covariates=covariates,
         covariance=[[float(value) for value in row] for row in fit.covariance],

@@ -89,9 +89,15 @@ def _grown(point: BaselinePoint, grow: float) -> BaselinePoint:
 
 
 def predictions_csv(
-    model: ModelArtefact, table: Table, times: Sequence[float], blank_incomplete: bool = False
+    model: ModelArtefact,
+    table: Table,
+    times: Sequence[float],
+    blank_incomplete: bool = False,
+    *,
+    per_unit: float = 1.0,
 ) -> tuple[str, int, int]:
-    """(CSV with columns row,time,survival,lower,upper; rows; rows left blank). Rows count from 0.
+    """(CSV with columns row,time,survival,lower,upper; rows; rows left blank). Rows count from 0. `per_unit`: how many
+    of the model's time unit one of `times` has, which are written as given.
 
     Raises NoFit where the artefact says that its times are visits, and outside its support.
     """
@@ -100,7 +106,7 @@ def predictions_csv(
     names = columns_for(model, table)
     X = terms_of(model, names).expand(table.matrix(names)) if blank_incomplete else complete_matrix(model, table)
     whole: Bools = np.asarray(~np.isnan(X).any(axis=1), dtype=np.bool_)
-    curves = curves_of(model, X[whole], times)
+    curves = curves_of(model, X[whole], [time * per_unit for time in times])
     t = len(times)
     cells = np.full((len(X), t, 3), np.nan)
     cells[whole] = np.stack([curves.survival, curves.lower, curves.upper], axis=2)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.errors import ModelRefused
-from schemas.model import BaselinePoint, ModelArtefact, SourceAttribute
+from schemas.model import PER_YEAR, BaselinePoint, ModelArtefact, SourceAttribute
 
 Floats = npt.NDArray[np.float64]
 Times = Literal["visit", "exact"]
@@ -65,7 +65,7 @@ class Recalibration:
 def cumulative_hazard(model: ModelArtefact, years: Floats) -> Floats:
     """H0 at each time. Between and beyond known times the hazard is taken as constant from zero to the nearest one."""
     points = sorted(model.baseline.points, key=lambda point: point.time)
-    times = np.array([point.time for point in points])
+    times = np.array([point.time for point in points]) / PER_YEAR[model.time_unit]
     hazards = np.array([point.cumulative_hazard for point in points])
     if model.baseline.form == "steps":
         place = np.searchsorted(times, years, side="right") - 1

@@ -66,7 +66,7 @@ def risks(first: ModelArtefact, second: ModelArtefact, horizon: float | None = N
     found = []
     for values in itertools.product(*(_points(row) for row in rows.values())):
         inputs = {name: Stated(value, rows[name].unit) for name, value in zip(rows, values, strict=True)}
-        at = horizon or first.horizon
+        at = horizon or first.horizon_years
         try:
             old, new = predict(first, inputs, at), predict(second, inputs, at)
         except ModelRefused:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from schemas.assessment import Risk, RiskClass
 from schemas.errors import ModelRefused
 from schemas.measurement import Reason
-from schemas.model import Baseline, Covariate, ModelArtefact, RiskThresholds
+from schemas.model import PER_YEAR, Baseline, Covariate, ModelArtefact, RiskThresholds, TimeUnit
 
 LEVEL = 0.95
 _Z = 1.959963984540054  # normal quantile of (1 + LEVEL) / 2
@@ -61,17 +61,19 @@ def input_problems(model: ModelArtefact, inputs: Mapping[str, Quantity]) -> list
 
 
 class Scorer:
-    """A model at one horizon, unpacked for many patients: a few microseconds each.
+    """A model at one horizon (in years), unpacked for many patients: a few microseconds each.
 
     Raises ModelRefused when made as `predict` does for a model or a horizon, and when called for an input.
     """
 
-    __slots__ = ("_covariance", "_covariates", "_hazard", "_log_scale", "_model", "_rows", "_var_log", "time")
+    __slots__ = ("_covariance", "_covariates", "_hazard", "_log_scale", "_model", "_rows", "_var_log", "years")
 
     def __init__(self, model: ModelArtefact, horizon: float | None = None, *, on: dt.date | None = None) -> None:
         refuse_unusable(model, on)
-        self.time = model.horizon if horizon is None else horizon
-        self._hazard, variance, mean = baseline_at(model.baseline, self.time)
+        per_year = PER_YEAR[model.time_unit]
+        time = model.horizon if horizon is None else horizon * per_year
+        self.years = time / per_year
+        self._hazard, variance, mean = baseline_at(model.baseline, time, model.time_unit)
         self._model = model.id
         self._log_scale = model.interval == "log-log"
         # z - m / H0 = x - (centre + m / H0): d of schemas/model.py
@@ -103,7 +105,7 @@ class Scorer:
         for i, j, v in self._covariance:
             var_log += v * d[i] * d[j]
         try:
-            return Prediction(self.time, *self._limits(self._hazard * math.exp(log_ratio), var_log), tuple(flags))
+            return Prediction(self.years, *self._limits(self._hazard * math.exp(log_ratio), var_log), tuple(flags))
         except OverflowError as error:
             raise ModelRefused("the model's numbers overflow for these inputs; check its coefficients") from error
 
@@ -185,12 +187,15 @@ def refuse_unusable(model: ModelArtefact, on: dt.date | None) -> None:
         )
 
 
-def baseline_at(baseline: Baseline, time: float) -> tuple[float, float, list[float]]:
-    """(H0, its variance, m) at `time` in years. Raises ModelRefused outside the support or where H0 is zero there."""
+def baseline_at(baseline: Baseline, time: float, unit: TimeUnit = "years") -> tuple[float, float, list[float]]:
+    """(H0, its variance, m) at `time`, in the model's unit.
+
+    Raises ModelRefused outside the support or where H0 is zero there.
+    """
     support = baseline.support
     if not (math.isfinite(time) and support.low - _TIME_TOLERANCE <= time <= support.high + _TIME_TOLERANCE):
         span = f"{support.low:g}" if support.low == support.high else f"{support.low:g} to {support.high:g}"
-        raise ModelRefused(f"the model answers for {span} years only; ask for such a horizon", code="horizon")
+        raise ModelRefused(f"the model answers for {span} {unit} only; ask for such a horizon", code="horizon")
     if baseline.form == "linear":
         point = baseline.points[0]
         grow = time / point.time
@@ -199,7 +204,7 @@ def baseline_at(baseline: Baseline, time: float) -> tuple[float, float, list[flo
         exact = [row for row in baseline.points if abs(row.time - time) <= _TIME_TOLERANCE]
         if not exact:
             known = ", ".join(f"{row.time:g}" for row in baseline.points)
-            raise ModelRefused(f"the model is defined at {known} years only; ask for one of them", code="horizon")
+            raise ModelRefused(f"the model is defined at {known} {unit} only; ask for one of them", code="horizon")
         found = exact[0].cumulative_hazard, exact[0].variance, exact[0].mean
     else:
         before = [row for row in baseline.points if row.time <= time + _TIME_TOLERANCE]
