@@ -44,6 +44,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "shadow-report": "commands.model_shadow_report:shadow_report_",
         **{name: f"commands.model_monitor:{name}_" for name in ("monitor", "recalibrate")},
     },
+    "ehr": {"status": "commands.ehr:status_"},
     "cards": {name: f"commands.cards:{name}" for name in ("preview", "report", "schema")},
     "cohort": {
         "build": "commands.cohort_build:build_",
@@ -55,6 +56,7 @@ ABOUT = {
     "audit": "Check the audit log, hand it out as FHIR AuditEvents.",
     "cards": "Try the card policy; see what clinicians do with the cards.",
     "simulate": "Make synthetic studies, patients and cohorts.",
+    "ehr": "How it goes with the FHIR servers that we speak to.",
     "events": "Look at the inbox, replay dead letters.",
     "model": "Fit, check and look at risk models.",
     "cohort": "Build, check and describe a cohort file.",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from commands.doctor_fhir import servers
 from commands.exits import DONE, FAILED, print_json
 from gateways import reach, redis_server
 from gateways.card_policy import card_policy
@@ -51,7 +52,7 @@ def examine() -> list[Check]:
         _clients,
         _card_policy,
     ]
-    for part in [*parts, _studies, _pacs, _ehr, _address]:
+    for part in [*parts, _studies, _pacs, _fhir, _address]:
         checks.extend(part(settings, config))
     return checks
 
@@ -128,8 +129,9 @@ def _senders(settings: Settings, config: Config) -> Iterator[Check]:
         detail = "none: every event gets 401; add `senders` to VBQ_CONFIG (docs/configuration.md)"
         yield Check("senders", ok=False, detail=detail)
     for sender in config.senders:
-        if sender.hmac_secret_env and not os.environ.get(sender.hmac_secret_env):
-            detail = f"its hmac_secret_env names {sender.hmac_secret_env}, which is not set"
+        names = [sender.hmac_secret_env] if isinstance(sender.hmac_secret_env, str) else sender.hmac_secret_env or []
+        if unset := [name for name in names if not os.environ.get(name)]:
+            detail = f"its hmac_secret_env names {', '.join(unset)}, which is not set"
             yield Check(f"sender {sender.name}", ok=False, detail=detail)
         else:
             yield Check(f"sender {sender.name}", ok=True, detail=str(sender.fhir_base_url or "no FHIR base"))
@@ -183,11 +185,9 @@ def _pacs(_: Settings, config: Config) -> Iterator[Check]:
         yield _answers(f"PACS {pacs.name}", f"{pacs.wado_rs.rstrip('/')}/studies?limit=1")
 
 
-def _ehr(_: Settings, config: Config) -> Iterator[Check]:
-    if config.ehr is None:
-        yield Check("EHR", ok=True, detail="none: results are stored and served, sent nowhere", needed=False)
-    else:
-        yield _answers("EHR", f"{config.ehr.base_url.rstrip('/')}/metadata")
+def _fhir(settings: Settings, config: Config) -> Iterator[Check]:
+    for row in servers(settings, config):
+        yield Check(*row)
 
 
 def _answers(name: str, url: str) -> Check:

@@ -97,7 +97,7 @@ class FhirHttp:
         """
         self.base = base_url.rstrip("/")
         self.limits = limits or Limits()
-        self._login = login or Fixed({})
+        self.login = login or Fixed({})
         self._allowed = [self.base, *also_at]
         self._aliases = [one.rstrip("/") for one in aliases]
         self._private_network = private_network
@@ -191,10 +191,10 @@ class FhirHttp:
         """The reply as it begins; a 401 is met with one new token."""
         client = self._opened_client()
         for first in (True, False):
-            login = self._login.headers() if with_login and same_origin(url, self.base) else {}
+            login = self.login.headers() if with_login and same_origin(url, self.base) else {}
             self._deadline.begin(self.limits.reply_seconds)
             with client.stream(method, url, content=content, headers={**headers, **login}) as reply:
-                if reply.status_code == 401 and first and login and self._login.renewed(login):
+                if reply.status_code == 401 and first and login and self.login.renewed(login):
                     continue
                 yield reply
                 return
