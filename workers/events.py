@@ -13,9 +13,10 @@ from schemas.errors import Rejected, StoreUnavailable, Superseded
 from schemas.fhir import narrow
 from schemas.fhir.full import validate
 from schemas.fhir.parse import parse_json
+from vbq.clinical.relevance import StudyVerdict, endpoint_ids, has_spine_t_score, study_verdict
 from workers import persons
 from workers.bench import Bench
-from workers.relevance import StudyVerdict, endpoint_ids, has_spine_t_score, study_verdict
+from workers.notices import take_notices
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ class Read:
 
 def take_events(bench: Bench, event: int) -> None:
     """Read `event`, and with it others that are due, and write down what follows from them."""
-    reads = [read(row, bench) for row in bench.inbox.claim(event)]
+    claimed = bench.inbox.claim(event)
+    take_notices(bench, [row for row in claimed if row.event.interaction == "notice"])
+    reads = [read(row, bench) for row in claimed if row.event.interaction != "notice"]
     if not reads:
         return
     try:

@@ -10,8 +10,8 @@ from gateways.pacs import locate
 from gateways.stow import has_instance, store
 from schemas.config import Config, Pacs
 from schemas.measurement import Measurement
+from vbq.clinical.relevance import endpoint_ids
 from workers.bench import Bench
-from workers.relevance import endpoint_ids
 
 
 def evidence_archives(config: Config) -> list[Pacs]:

@@ -14,12 +14,12 @@ from gateways.pictures import KeptPicture, Pictures
 from gateways.rois import regions_beside
 from schemas.errors import NotMeasurable, Rejected, Unavailable
 from schemas.measurement import Measurement, Reason
+from vbq.clinical.relevance import endpoint_ids
 from vbq.imaging.identity import StudyIdentity, check_identity
 from vbq.imaging.measure import ALGORITHM, measure
 from vbq.imaging.plain_picture import plain_png
 from workers import persons
 from workers.bench import Bench
-from workers.relevance import endpoint_ids
 from workers.scratch import scratch
 
 log = logging.getLogger(__name__)

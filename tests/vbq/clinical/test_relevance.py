@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests import records
-from workers.relevance import endpoint_ids, has_spine_t_score, study_verdict
+from vbq.clinical.relevance import endpoint_ids, has_spine_t_score, study_verdict
 
 CT = [{"system": "http://dicom.nema.org/resources/ontology/DCM", "code": "CT"}]
 
