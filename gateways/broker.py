@@ -25,6 +25,7 @@ QUEUES: dict[WakeKind, str] = {
     "publish": "publish",
     "fetch": "fetch",
 }
+AS_DECLARED = {"passive": False, "durable": True, "auto_delete": False}  # as Celery declares them: RabbitMQ compares
 LONGEST_BACKLOG = 10_000
 SAY_AGAIN_SECONDS = 30.0
 
@@ -54,12 +55,11 @@ def make_app(settings: Settings) -> "Celery":
         task_ignore_result=True,
         result_backend=None,
         enable_utc=True,
-        # With RabbitMQ a task counts as delivered when it ended, and again if its worker died; one message per child and
-        # no hoard.
+        # With RabbitMQ a task counts as delivered when it ended, and again if its worker died. One message per child.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
+        worker_disable_prefetch=not is_amqp(url),  # Celery has it for Redis alone
         task_time_limit=settings.task_seconds,
         task_soft_time_limit=max(1, int(settings.task_seconds * 0.9)),
         worker_max_tasks_per_child=2000,
@@ -139,7 +139,7 @@ class Sender:
         try:
             with app.connection_for_write() as connection:
                 channel: Any = connection.default_channel
-                return int(channel.queue_declare(QUEUES[kind], passive=False, durable=True).message_count)
+                return int(channel.queue_declare(QUEUES[kind], **AS_DECLARED).message_count)
         except broker_errors() as error:
             raise BrokerUnavailable("the broker does not answer; the work waits in the database") from error
 

@@ -115,7 +115,9 @@ class Stage:
 
     def working(self) -> list[int]:
         """The worker's children: those that run tasks."""
-        [parent, *_] = self.stack.children("workers work")
+        parent = next(iter(self.stack.children("workers work")), 0)
+        if not parent:
+            return []
         listing = subprocess.run(
             ["ps", "--ppid", str(parent), "-o", "pid="], capture_output=True, text=True, check=False
         )

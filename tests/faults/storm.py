@@ -201,7 +201,7 @@ class Storm:
 
     def _freeze_worker(self) -> None:
         """One of two children stops for longer than its claim holds, and comes back."""
-        [child, *_] = self.stage.working()
+        [child, *_] = wait_until(self.stage.working, SOON_SECONDS, "a worker at work")
         os.kill(child, signal.SIGSTOP)
 
         def wake() -> None:
