@@ -1,6 +1,6 @@
-"""Metal along the spine: a void with a bright rim, where the displaced signal piled up.
+"""Metal along the spine: a void with a bright rim, where the displaced signal piled up, or a void that is large alone.
 
-Cement, sclerosis and gas in a disc are as dark, but have no such rim; those are for the rule of the adjacent body.
+Cement is as dark and as large and counts as metal here. Sclerosis is not so dark, gas in a disc not so tall.
 """
 
 import math
@@ -20,6 +20,7 @@ BEYOND_MM = 16.0  # past the first and the last centre
 VOID_BELOW, RIM_ABOVE = 0.20, 1.8  # of the marrow's usual signal
 TALL_MM, BROAD_MM = 5.0, 3.0  # the least that a screw leaves; endplates are thinner
 VOID_MM2, RIM_MM2 = 50.0, 15.0
+LARGE_VOID_MM2 = 90.0  # needs no rim: it may have piled up in a dark disc
 RIM_WITHIN_MM = 5.0
 
 Strip = NDArray[np.float64]
@@ -37,10 +38,11 @@ def metal_near(bodies: Sequence[Body], view: SagittalView, usual: float) -> list
     found = []
     for number in range(1, count + 1):
         piece = pieces == number
-        if piece.sum() * STEP_MM**2 < VOID_MM2:
+        size = float(piece.sum()) * STEP_MM**2
+        if size < VOID_MM2:
             continue
         around = binary_dilation(piece, iterations=round(RIM_WITHIN_MM / STEP_MM))
-        if (around & bright).sum() * STEP_MM**2 >= RIM_MM2:
+        if size >= LARGE_VOID_MM2 or (around & bright).sum() * STEP_MM**2 >= RIM_MM2:
             middle = float(along[np.nonzero(piece)[0]].mean())
             found.append(int(np.argmin(np.abs(centres - middle))))
     return sorted(set(found))

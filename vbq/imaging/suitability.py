@@ -63,9 +63,9 @@ def _metal(found: Found, *, several: bool) -> list[Reason]:
         for index in near
     ]
     if several:
-        text = f"metal at {', '.join(names)}: it spoils the signal around"
+        text = f"metal or cement at {', '.join(names)}: it spoils the signal around"
         return [Reason(code="metal", text=text)]
-    text = f"what looks like metal at {names[0]}: the CSF beside it may be spoilt too"
+    text = f"what looks like metal or cement at {names[0]}: the CSF beside it may be spoilt too"
     return [Reason(code="metal-suspected", text=text)]
 
 

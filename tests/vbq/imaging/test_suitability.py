@@ -151,7 +151,7 @@ def column(spots: list[tuple[float, float, float]]) -> tuple[list[Body], Sagitta
     """Five bodies of signal 100 with square spots: (row in mm, half side in mm, signal)."""
     pixels = np.full((200, 100), 100.0, dtype=np.float32)
     for row, half, signal in spots:
-        pixels[round(row - half) : round(row + half), 42:58] = signal
+        pixels[round(row - half) : round(row + half), round(50 - 1.1 * half) : round(50 + 1.1 * half)] = signal
     image = Slice("2.25.1", pixels, (0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0, 0.0, -1.0), (1.0, 1.0))
     bodies = [replace(BODY, centre=(25.0 + 35 * k, 50.0)) for k in range(5)]
     return bodies, sagittal_view(image)
@@ -160,8 +160,12 @@ def column(spots: list[tuple[float, float, float]]) -> tuple[list[Body], Sagitta
 def test_a_void_with_a_bright_rim_is_metal_and_one_without_is_not() -> None:
     bodies, view = column([(95.0, 6.0, 2.0), (86.0, 3.0, 280.0)])
     assert metal_near(bodies, view, 100.0) == [2]
-    bodies, view = column([(95.0, 6.0, 2.0)])
-    assert metal_near(bodies, view, 100.0) == []
+    bodies, view = column([(95.0, 8.0, 2.0)])
+    assert metal_near(bodies, view, 100.0) == [2], "a large void"
+    bodies, view = column([(95.0, 5.0, 2.0), (87.0, 3.0, 280.0)])
+    assert metal_near(bodies, view, 100.0) == [2]
+    bodies, view = column([(95.0, 5.0, 2.0)])
+    assert metal_near(bodies, view, 100.0) == [], "a small dark spot, as of sclerosis"
     bodies, view = column([(95.0, 1.5, 2.0), (92.0, 2.0, 280.0)])
     assert metal_near(bodies, view, 100.0) == [], "an endplate is dark and thin"
 
