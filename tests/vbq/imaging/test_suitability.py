@@ -164,7 +164,7 @@ def test_a_void_with_a_bright_rim_is_metal_and_one_without_is_not() -> None:
     assert metal_near(bodies, view, 100.0) == [2], "a large void"
     bodies, view = column([(95.0, 5.0, 2.0), (87.0, 3.0, 280.0)])
     assert metal_near(bodies, view, 100.0) == [2]
-    bodies, view = column([(95.0, 5.0, 2.0)])
+    bodies, view = column([(95.0, 4.0, 2.0)])
     assert metal_near(bodies, view, 100.0) == [], "a small dark spot, as of sclerosis"
     bodies, view = column([(95.0, 1.5, 2.0), (92.0, 2.0, 280.0)])
     assert metal_near(bodies, view, 100.0) == [], "an endplate is dark and thin"
