@@ -34,7 +34,7 @@ def cohorts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     event_time, end = rng.exponential(1 / hazard), rng.uniform(2.0, 9.0, n)
     time, event = np.minimum(event_time, end), (event_time <= end).astype(int)
     folder = tmp_path_factory.mktemp("units")
-    made = {}
+    made: dict[str, Path] = {}
     for unit, per_year in PER_YEAR.items():
         path = folder / f"{unit}.csv"
         rows = [
