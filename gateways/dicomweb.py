@@ -127,7 +127,7 @@ def instances_of(rows: Sequence[Headers]) -> list[Instance]:
             if parts and name in UNSIGNED:
                 values[tag] = struct.pack("<H", parts[0] if _is_unsigned(parts[0]) else 0)
             elif parts:
-                values[tag] = "\\".join(str(part) for part in parts).encode("utf-8")
+                values[tag] = "\\".join(str(part) for part in parts).encode("utf-8", "replace")
         values[TAGS["SpecificCharacterSet"]] = b"ISO_IR 192"  # JSON is UTF-8 whatever the file was
         read = instance_of(Path(), Walk(values=values, has_pixels=True))
         if isinstance(read, Instance):
