@@ -13,6 +13,7 @@ from gateways.subscriptions import Subscriptions
 from services.answers import plain_json
 from services.audited import Audited
 from services.auth import Gate
+from services.ehr_metrics import EhrGauges
 from services.fhir_read import FhirRead
 from services.health import Health
 from services.hooks import Hooks
@@ -38,6 +39,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     release = version(DISTRIBUTION)
     software = f"{DISTRIBUTION} {release}"
     metrics = Metrics(outside.inbox.stats)
+    metrics.registry.register(EhrGauges(outside.database))
     metrics.registry.register(ModelGauges(outside.models, Monitoring(outside.database)))
     metrics.registry.register(SubscriptionGauges(Subscriptions(outside.database)))
     launch = Launch(settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several)
@@ -47,9 +49,11 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     handle(app)
     intake = Intake(settings, gate, outside, metrics)
     app.shorten(intake.lane())
+    hooks = Hooks(settings, gate, outside, metrics)
+    app.shorten(hooks.lane())
     for part in (
         intake,
-        Hooks(settings, gate, outside, metrics),
+        hooks,
         FhirRead(settings, gate, outside.results, Audited(outside.audit), software),
         Pages(outside.models, software),
         launch,
