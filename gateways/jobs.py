@@ -78,7 +78,8 @@ class Jobs:
             "attempts": 0,
             "first_wanted": now,
             "due_at": now + min(quiet_seconds, longest_seconds) if longest_seconds else now + quiet_seconds,
-            "lease_token": 0,
+            # A fetch's row is deleted when it is done: another one, under the same id, must not have its tokens.
+            "lease_token": int(now * 1000) if kind == "fetch" else 0,
         }
         again = {
             "patient": patient,
@@ -138,6 +139,12 @@ class Jobs:
         state = case((more, "due"), else_="idle")
         self._settle(connection, job, state=state, done=job.run, attempts=0, reason_code=None, reason_text=None)
         return bool(connection.scalar(select(more).where(jobs.c.id == job.claim.id)))
+
+    def finish_and_forget(self, connection: Connection, job: Job) -> bool:
+        """As finish, and nothing is left of the job unless another run is wanted: for what is asked for only once."""
+        more = self.finish(connection, job)
+        connection.execute(jobs.delete().where(jobs.c.id == job.claim.id, jobs.c.state == "idle"))
+        return more
 
     def fail(
         self, connection: Connection, job: Job, *, code: str, text: str, delay_seconds: float, spared: bool = False

@@ -171,6 +171,7 @@ def events() -> Json:
                 "or nothing: a rest-hook without payload"
             )
         },
+        "/events/": {"post": take("The same as /events, for an endpoint that was configured with a slash")},
         "/events/{type_}": {"parameters": [type_], "post": take("A resource"), "put": take("A resource")},
         "/events/{type_}/{id_}": {
             "parameters": [type_, id_],

@@ -16,7 +16,7 @@ from gateways.inbox import BATCH
 from gateways.jobs import Job
 from gateways.subscriptions import Subscription, Subscriptions
 from schemas.config import Sender
-from schemas.errors import EhrUnavailable, NotAcceptable, NotConfigured, Rejected
+from schemas.errors import CircuitOpen, EhrUnavailable, NotAcceptable, NotConfigured, Rejected
 from schemas.events import RELEVANT_TYPES, IncomingEvent
 from schemas.fhir.events import ParsedEvents, events_of
 from schemas.fhir.notice_events import NOTICE_TYPE
@@ -29,6 +29,7 @@ from workers.searching import Search, iso, pages_since
 
 LOOKS_FOR_A_MISSING_ONE = 4  # a server may tell of a resource before its own reads find it
 MOST_NUMBERS_ASKED = 10_000
+STEADY_SECONDS = 60.0  # between the looks at a server that is away for long
 SEARCH_SHARE = 1 / 3  # of a task's time limit: then a search notes how far it is and goes on in another run
 
 log = logging.getLogger(__name__)
@@ -76,11 +77,17 @@ def fetch(bench: Bench, job: Job) -> None:
             _catch_up(bench, job, place, resource_id)
         else:
             _read(bench, job, place, resource_type, resource_id)
+    except CircuitOpen:
+        raise  # workers/outcomes.py: no attempt is spent
     except EhrUnavailable as error:
-        delay = min(max(backoff_seconds(job.claim.attempts), error.retry_after_s or 0.0), LONGEST_DELAY_SECONDS)
+        patient = job.claim.attempts >= bench.settings.max_attempts
+        wait = STEADY_SECONDS if patient else backoff_seconds(job.claim.attempts)
+        delay = min(max(wait, error.retry_after_s or 0.0), LONGEST_DELAY_SECONDS)
         log.info("a fetch waits for its server", extra={"job": job.claim.id, "code": error.reason_code})
         with bench.database.write() as connection:
-            bench.jobs.fail(connection, job, code=error.reason_code, text=error.detail, delay_seconds=delay)
+            bench.jobs.fail(
+                connection, job, code=error.reason_code, text=error.detail, delay_seconds=delay, spared=patient
+            )
 
 
 def place_of(bench: Bench, source: str) -> Place:
@@ -113,7 +120,7 @@ def _read(bench: Bench, job: Job, place: Place, resource_type: str, resource_id:
             for reference in related([found] if found else [], place)
             if not known(bench, connection, place, reference)
         ]
-        bench.jobs.finish(connection, job)
+        bench.jobs.finish_and_forget(connection, job)
     for wake in wakes:
         bench.wake("fetch", wake)
 
@@ -148,7 +155,7 @@ def _catch_up(bench: Bench, job: Job, place: Place, key: str) -> None:
         ]
         if more:
             wakes.append(bench.jobs.bump(connection, "fetch", job.subject, ""))
-        bench.jobs.finish(connection, job)
+        bench.jobs.finish_and_forget(connection, job)
     for wake in wakes:
         bench.wake("fetch", wake)
 
