@@ -15,7 +15,6 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql import Select
 
-from gateways.patient_connection import connect, wait_long
 from gateways.schema_version import MIGRATIONS, alone, layout, newest, refuse_newer, refuse_older, upgrade
 from schemas.errors import NotConfigured, StoreUnavailable
 
@@ -55,6 +54,8 @@ class Database:
         return engine
 
     def _postgresql(self, url: Any) -> Engine:
+        from gateways.patient_connection import connect  # psycopg: 7 MB that a service over SQLite need not hold
+
         # Keepalives find a peer that is gone, patience one that is there and says nothing (patient_connection).
         alive = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, "tcp_user_timeout": 10_000}
         engine = create_engine(
@@ -138,6 +139,8 @@ class Database:
             return
         with alone(self) if self.is_sqlite else self.write() as connection:
             if not self.is_sqlite:
+                from gateways.patient_connection import wait_long
+
                 wait_long(connection.connection.driver_connection)  # another migration, or a long one of ours
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             upgrade(connection, MIGRATIONS)
