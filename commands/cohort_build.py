@@ -1,4 +1,4 @@
-"""`vbq cohort build`: a cohort file out of the product's own store, and a flow of who fell out where."""
+"""`vbq cohort build`: a cohort file out of the store or a FHIR server, and a flow of who fell out where."""
 
 import datetime as dt
 import json
@@ -10,9 +10,12 @@ import click
 
 from commands.cohort_files import existing_file, load_table, write
 from commands.exits import print_json
-from commands.site import site
+from commands.site import Site, site
+from gateways.cohort_server import ServerSource
 from gateways.cohort_source import CohortSource, StoredPatient
 from gateways.facts import StoredResource
+from gateways.fhir_http import Limits
+from gateways.sources import of_sender, of_url
 from schemas.errors import IdentityMismatch, NotAcceptable
 from schemas.fhir.facts import patient_facts
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from vbq.cohort.building.eligible import Recorded, Study
     from vbq.cohort.building.outcomes import Outcome
 
+LIMITS: Final = Limits(reply_bytes=64 * 2**20, reply_seconds=300.0, silence_seconds=60.0, waits_seconds=600.0)
 STATED: Final = ("Patient", "Observation", "Condition")
 NOT_CODED: Final = (
     "spinal instrumentation, spinal infection and high-energy trauma have no code among those that the product reads; "
@@ -30,6 +34,11 @@ BY_RECORD: Final = (
     "last entry of the record, and an old fracture that was recorded anew counts as a new one"
 )
 NO_SERVER: Final = "no FHIR server was asked: what was never sent to this product is not there"
+BY_SERVER: Final = (
+    "everything was read from the FHIR server; VBQ values are those that this product measured: of its store where it "
+    "has the study, else as it sent them to the server, then without field strength and scanner"
+)
+STORE: Final = "the store of this site"
 
 
 @click.command("build")
@@ -56,6 +65,8 @@ NO_SERVER: Final = "no FHIR server was asked: what was never sent to this produc
     help="So long after the study values still count as baseline, and fractures as earlier ones.",
 )
 @click.option("--unrecorded-history-is-no", is_flag=True, help="No record of an earlier fracture means none.")
+@click.option("--fhir", "url", help="Read a FHIR server instead of the store: its base URL.")
+@click.option("--sender", help="Read the server of a sender of the configuration instead of the store.")
 @click.option("--json", "as_json", is_flag=True, help="Print the flow as one JSON document.")
 def build_(
     *,
@@ -65,9 +76,12 @@ def build_(
     minimum_years: float,
     baseline_days: int,
     unrecorded_history_is_no: bool,
+    url: str | None,
+    sender: str | None,
     as_json: bool,
 ) -> None:
-    """Make a cohort of the women in the store by the inclusion and exclusion rules of Lin et al. 2025.
+    """Make a cohort of the women in the store, or on a FHIR server, by the inclusion and exclusion rules of Lin et al.
+    2025.
 
     The file names nobody: rows are numbered, dates are years. It is pseudonymous all the same, not anonymous.
     """
@@ -76,10 +90,14 @@ def build_(
     from vbq.cohort.building.outcomes import read_outcomes
     from vbq.cohort.errors import UnusableCohort
 
+    if url is not None and sender is not None:
+        raise click.UsageError("name the server by --fhir or by --sender, not by both")
     told = read_outcomes(load_table(outcomes)) if outcomes else None
     seen: set[str] = set()
     with site() as here:
-        if not (here.database.exists() and here.database.has_table("inbox")):
+        stored = here.database.exists() and here.database.has_table("inbox")
+        asked = url is not None or sender is not None
+        if not (stored or asked):
             raise UnusableCohort("there is no store yet: VBQ_DATA_DIR or VBQ_DATABASE_URL must be those of the stack")
         rules = Rules(
             here.settings.structured().merge,
@@ -88,8 +106,9 @@ def build_(
             minimum_years,
             unrecorded_history_is_no,
         )
-        people = people_of(CohortSource(here.database), told or {}, seen)
-        notes = [NOT_CODED, NO_SERVER] if told is not None else [NOT_CODED, NO_SERVER, BY_RECORD]
+        server = server_of(here, url, sender, stored=stored) if asked else None
+        people = people_of((server or CohortSource(here.database)).patients(), told or {}, seen)
+        notes = [NOT_CODED, BY_SERVER if server else NO_SERVER, *([] if told is not None else [BY_RECORD])]
         options: dict[str, float | str | bool] = {
             "minimum_years": minimum_years,
             "baseline_days": baseline_days,
@@ -97,9 +116,11 @@ def build_(
             "outcomes": outcomes.name if outcomes else "Conditions",
         }
         found = [consider(person, rules, outcomes_given=told is not None) for person in people]
+        if server is not None and server.passed_over:
+            notes.append(f"{server.passed_over} resources of the server cannot be read and count as not there")
         if strangers := len(set(told or {}) - seen):
             notes.append(f"{strangers} lines of the file of outcomes name patients whom the store does not know")
-        made = build(found, "the store of this site", options, notes)
+        made = build(found, "a FHIR server" if server else STORE, options, notes)
     write(out, made.content)
     if flow is not None:
         write(flow, (made.flow.model_dump_json(indent=2) + "\n").encode())
@@ -115,9 +136,18 @@ def build_(
         click.echo(f"vbq: {text}", err=True)
 
 
-def people_of(source: CohortSource, told: dict[str, "Outcome"], seen: set[str]) -> Iterator["Recorded"]:
-    """Everybody in the store without a name; the names that were met go to `seen`."""
-    for stored in source.patients():
+def server_of(here: Site, url: str | None, sender: str | None, *, stored: bool) -> ServerSource:
+    """The FHIR server to read. What the store measured counts beside what it sent there."""
+    config = here.settings.structured()
+    source, client = of_sender(config, sender, LIMITS) if sender else of_url(here.settings, url or "", LIMITS)
+    own = CohortSource(here.database).measurements if stored else None
+    scratch = here.settings.data_dir if here.settings.data_dir.is_dir() else None
+    return ServerSource(source, client, scratch=scratch, own=own, say=lambda text: click.echo(f"vbq: {text}", err=True))
+
+
+def people_of(patients: Iterator[StoredPatient], told: dict[str, "Outcome"], seen: set[str]) -> Iterator["Recorded"]:
+    """Everybody without a name; the names that were met go to `seen`."""
+    for stored in patients:
         seen.add(stored.patient)
         yield recorded(stored, told.get(stored.patient))
 

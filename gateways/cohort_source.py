@@ -28,6 +28,11 @@ class CohortSource:
         self._database = database
         self._facts, self._results = Facts(database), Results(database)
 
+    def measurements(self, patient: str) -> dict[str, Measurement]:
+        """What was measured of one patient, by subject."""
+        with self._database.read() as connection:
+            return self._results.measurements(connection, patient)
+
     def patients(self) -> Iterator[StoredPatient]:
         """Everybody of whom anything was sent."""
         with self._database.read() as connection:
