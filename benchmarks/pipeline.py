@@ -1,9 +1,11 @@
 """From an event over HTTP to the stored RiskAssessment, with given regions: `./run python -m benchmarks.pipeline [N]`.
 
 The stack is the real one (`vbq up`); each patient has a study of some 60 slices (T1, T2 and axial series). Prints p50
-and p95, and what each process holds in memory afterwards.
+and p95 one by one, what each process holds in memory afterwards, then how many RiskAssessments a minute come of N
+patients that are sent at once, with one worker child and with two: with a study, and with values alone.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +16,8 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from rich.table import Table
 
 Json = dict[str, Any]
 LIMIT_SECONDS = 60.0
+ALL_SECONDS = 900.0
 
 
 def vbq(*arguments: str) -> None:
@@ -73,8 +78,26 @@ def memory(root: int) -> list[tuple[str, float]]:
 
 
 def main() -> None:
-    """Start the stack, send patients one after the other, print the tables."""
+    """Start the stack, send patients one after the other and then at once, print the tables."""
     patients = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+    flows = Table(
+        "worker children", "with a study, /min", "values alone, /min", title="RiskAssessments of what is sent at once"
+    )
+    for children in (1, 2):
+        with running(children) as (base, template, root):
+            if children == 1:
+                report(base, template, patients, root)
+            else:
+                one(base, for_patient(template, "bench-warm"), "bench-warm")
+            whole = flow(base, partial(for_patient, template), "study", patients)
+            values = flow(base, partial(plain_patient, template), "plain", 5 * patients)
+            flows.add_row(str(children), f"{whole:,.0f}", f"{values:,.0f}")
+    Console().print(flows)
+
+
+@contextlib.contextmanager
+def running(children: int) -> Iterator[tuple[str, str, int]]:
+    """`vbq up` with so many worker children: its base URL, the patient's record, its process id."""
     with tempfile.TemporaryDirectory(prefix="vbqb") as place, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -85,6 +108,7 @@ def main() -> None:
         vbq("simulate", "patient", "--study", str(study), "--patient-id", "bench-0", "--out", str(record))
         clean = {key: value for key, value in os.environ.items() if not key.startswith("VBQ_")}
         mine = {"VBQ_DATA_DIR": str(home / "data"), "VBQ_PORT": str(port), "VBQ_DEV_OPEN": "1"}
+        mine["VBQ_WORKER_CONCURRENCY"] = str(children)
         with (home / "stack.log").open("wb") as sink:
             command = [sys.executable, "-m", "commands", "up"]
             stack = subprocess.Popen(command, env={**clean, **mine}, stdout=sink, stderr=sink, start_new_session=True)
@@ -93,10 +117,38 @@ def main() -> None:
                 if stack.poll() is not None:
                     raise SystemExit((home / "stack.log").read_text())
                 time.sleep(0.1)
-            report(f"http://127.0.0.1:{port}", record.read_text(), patients, stack.pid)
+            yield f"http://127.0.0.1:{port}", record.read_text(), stack.pid
         finally:
             stack.send_signal(signal.SIGINT)
             stack.wait(60)
+
+
+def flow(base: str, make: Callable[[str], Json], kind: str, patients: int) -> float:
+    """RiskAssessments a minute, from the first POST to the last patient's."""
+    names = [f"bench-{kind}-{number}" for number in range(patients)]
+    begun = time.perf_counter()
+    for name in names:
+        call(f"{base}/events", make(name))
+    wanted = {"final"} if kind == "study" else {"final", "preliminary", "registered"}
+    for name in names:
+        while not wanted & statuses(base, name):
+            if time.perf_counter() - begun > ALL_SECONDS:
+                raise SystemExit(f"not all had a RiskAssessment within {ALL_SECONDS:.0f} s")
+            time.sleep(0.02)
+    return 60 * len(names) / (time.perf_counter() - begun)
+
+
+def statuses(base: str, name: str) -> set[str]:
+    """The states of a patient's RiskAssessments."""
+    page = call(f"{base}/fhir/RiskAssessment?patient=Patient/{name}")
+    return {row["resource"]["status"] for row in page.get("entry", [])}
+
+
+def plain_patient(template: str, name: str) -> Json:
+    """The record under another name, without images."""
+    document = for_patient(template, name)
+    entries = [row for row in document["entry"] if row["resource"]["resourceType"] not in ("ImagingStudy", "Endpoint")]
+    return {**document, "entry": entries}
 
 
 def report(base: str, template: str, patients: int, root: int) -> None:
