@@ -9,8 +9,11 @@ import click
 from commands.exits import print_json
 from commands.key_files import read_key
 from commands.model_sign import as_json, signature_file
+from commands.operator import operator
 from commands.site import Site, site
-from gateways.rescoring import standing
+from gateways.audit import Audit
+from gateways.recall import recall, revive
+from schemas.audit import AuditEntry
 from schemas.errors import ModelRefused
 from schemas.registry import Action, LogEntry
 from vbq.risk.signature import public_text
@@ -49,6 +52,9 @@ def add_(*, file: Path, signature: Path | None, as_json: bool) -> None:
     with site(writing=True) as here:
         model = here.models.add(file.read_bytes(), signed)
         stage = here.models.stage(model.digest)
+        detail = {"model": model.digest[:12], "name": f"{model.artefact.id} {model.artefact.version}"}
+        said = AuditEntry(actor_kind="command", actor=operator(), action="model-added", detail={**detail})
+        Audit(here.database).write([said])
     found = {"id": model.artefact.id, "version": model.artefact.version, "digest": model.digest, "stage": stage}
     if as_json:
         print_json(found)
@@ -99,9 +105,18 @@ def _change(action: Action, model: str | None, *, key_file: Path, why: str, by: 
         who = by or _name_of_key(here, public_text(key.public_key()))
         entry = here.models.record(action, model, key=key, by=who, why=why)
         state = here.models.state()
-        stored = standing(here.database, entry.digest) if action == "revoke" and entry.digest else 0
+        detail = {"change": entry.action, "model": (entry.digest or "")[:12], "line": entry.number}
+        said = AuditEntry(actor_kind="command", actor=operator(), action="model-changed", detail=detail)
+        Audit(here.database).write([said])
+        if action in ("deploy", "rollback") and state.revoked:
+            revive(here.database, state.revoked)
+        stored = recall(here.database, entry.digest) if action == "revoke" and entry.digest else 0
     if stored:
-        click.echo(f"vbq: {stored} stored assessments by it still stand; `vbq model rescore` replaces them", err=True)
+        click.echo(
+            f"vbq: {stored} stored assessments by it are made again, or withdrawn while no model may speak; their "
+            "numbers are not shown from now on",
+            err=True,
+        )
     silent = state.active in state.revoked
     if silent:
         click.echo("vbq: the active model is revoked, so nothing is scored; roll back or deploy another one", err=True)

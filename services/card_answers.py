@@ -17,6 +17,7 @@ from services.card_ids import card_id, with_clinician
 from services.cards import NOTHING_MORE, Extras, cards_for
 from services.locales import Locale
 from services.orders import Moment
+from vbq.assess import recalled
 
 KEPT: Final = 2048  # some 4 kB each
 CAUTIONS_KEPT: Final = 64
@@ -56,6 +57,7 @@ class CardAnswers:
         extras: Extras = NOTHING_MORE,
     ) -> Answer:
         """The answer to one call. Cards differ between clinicians by their id alone, which is put in afterwards."""
+        view = self._without_revoked(view)
         stored = view.brief
         if stored is None:
             return self._made(view, moment, locale, hook_instance, extras)
@@ -77,6 +79,19 @@ class CardAnswers:
         nobodys = card_id(stored.id, moment.hook, moment.trigger, _NOBODY).encode()
         theirs = with_clinician(nobodys, clinician)
         return Answer(answer.body.replace(nobodys, theirs, 1), answer.indicators)
+
+    def _without_revoked(self, view: PatientView) -> PatientView:
+        """No number of a model that was revoked is shown, also in the seconds before a worker has taken it back."""
+        if view.brief is None:
+            return view
+        try:
+            revoked = self._models.state().revoked
+        except ModelRefused:
+            return view  # the log cannot be read: what is stored stands, and says who spoke
+        shown = view.assessment if revoked else None
+        if shown is None or shown.risk is None or shown.model.digest not in revoked:
+            return view
+        return view.showing(recalled(shown, as_of=shown.created, software=shown.software))
 
     def _made(self, view: PatientView, moment: Moment, locale: Locale, hook_instance: str, extras: Extras) -> Answer:
         assessment = view.assessment

@@ -109,6 +109,12 @@ def withdraw(current: Assessment, *, code: str, text: str, as_of: dt.datetime, s
     )
 
 
+def recalled(current: Assessment, *, as_of: dt.datetime, software: str) -> Assessment:
+    """What replaces `current` once the model that scored it is revoked, until another model has looked."""
+    text = f"The model {current.model.id} {current.model.version} was revoked after it had spoken; its number is void."
+    return withdraw(current, code="model-revoked", text=text, as_of=as_of, software=software)
+
+
 def assessment_id(patient: str, key: str) -> str:
     """UUIDv5 of the patient and the key."""
     return str(uuid.uuid5(_NAMESPACE, f"{patient}|{key}"))

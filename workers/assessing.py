@@ -20,7 +20,7 @@ from schemas.fhir.patient_ties import Identity
 from schemas.fhir.reference import base_of, qualified
 from schemas.fhir.results import resources_of
 from schemas.measurement import Measurement, Reason
-from vbq.assess import assess, withdraw
+from vbq.assess import assess, recalled, withdraw
 from vbq.clinical.persons import Standing
 from vbq.imaging.identity import contradiction
 from vbq.risk.signature import LoadedModel
@@ -147,8 +147,14 @@ def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
     except ModelRefused:
         if current is None or current.model.digest not in bench.models.state().revoked:
             raise
-        text = f"The model {current.model.id} {current.model.version} was revoked after it had spoken."
-        return _withdrawn(bench, current, Reason(code="model-revoked", text=text))
+        if current.risk is None and why(current) != "model-revoked":
+            raise  # there is no number to take back
+        return recalled(current, as_of=now, software=bench.software)
+
+
+def why(assessment: Assessment) -> str | None:
+    """The code of its first reason."""
+    return assessment.reasons[0].code if assessment.reasons else None
 
 
 def _withdrawn(bench: Bench, current: Assessment, reason: Reason) -> Assessment:
