@@ -114,7 +114,9 @@ class Settings(BaseSettings):
         try:
             config = Config.model_validate(raw)
             if self.ehr_base_url:
-                config = config.but(ehr=Ehr(base_url=self.ehr_base_url, auth=config.ehr.auth if config.ehr else {}))
+                # The variable alone has no place to say that its name leads into a private network: it may.
+                ehr = config.ehr or Ehr(base_url=self.ehr_base_url, private_network=True)
+                config = config.but(ehr=ehr.but(base_url=self.ehr_base_url))
         except ValidationError as error:
             places = "; ".join(f"{path}: {text}" for path, text in problems_of(error))
             raise NotConfigured(f"the configuration is not right: {places}") from error

@@ -1,11 +1,13 @@
 """The EHR: what is sent, what is tried again, and what never is. Against a real HTTP server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateways.ehr import Ehr
+from gateways.settings import Settings
 from schemas.config import Auth
 from schemas.config import Ehr as EhrConfig
 from schemas.errors import EhrUnavailable, NotConfigured, Rejected
@@ -82,3 +84,14 @@ def test_a_reply_that_does_not_match_is_no_success(server: Server, document: Any
     server.answer = (200, {}, document)
     with pytest.raises(Rejected):
         Ehr(EhrConfig(base_url=server.url)).send(BUNDLE)
+
+
+def test_the_variable_changes_the_address_and_keeps_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("ehr: {base_url: https://a.example/fhir, writes: client-ids, ca_file: ca.pem}")
+    found = Settings(config=tmp_path / "c.yaml", ehr_base_url="https://b.example/fhir").structured().ehr
+    assert found is not None
+    assert (found.base_url, found.writes, str(found.ca_file)) == ("https://b.example/fhir", "client-ids", "ca.pem")
+    assert not found.private_network
+    alone = Settings(ehr_base_url="http://hapi:8080/fhir").structured().ehr
+    assert alone is not None
+    assert alone.private_network, "there is no other place to say so"
