@@ -11,6 +11,7 @@ from schemas.errors import Issue, NotAcceptable
 from schemas.events import RELEVANT_TYPES, IncomingEvent
 from schemas.fhir import narrow
 from schemas.fhir.reference import ID, as_own, patient_key, read_reference
+from schemas.fhir.release5 import as_r4
 from schemas.fhir.types import NOTIFICATION_TYPES, R4_TYPES
 
 _NO_ID_NEEDED: Final = ("Observation", "Condition", "ImagingStudy", "Endpoint")
@@ -48,6 +49,8 @@ def event(
     resource_type: str = resource["resourceType"]
     if resource_type not in RELEVANT_TYPES:
         return irrelevant(resource_type, path)
+    if (shaped := as_r4(resource)) is not resource:
+        resource, as_it_came = shaped, None
     read = narrow.read(resource, path)
     resource_id = read.id or fallback_id or _derived_id(resource, path)
     _check_target(request, resource_type, resource_id, path)
