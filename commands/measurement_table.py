@@ -1,15 +1,24 @@
 """A table of many measurements: a journal that survives a stop, and the parquet file made of it."""
 
+import contextlib
+import fcntl
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from schemas.errors import NotAcceptable
 from schemas.measurement import CSF_LEVELS, Level, Measurement
 
 LEVELS: tuple[Level, ...] = ("T12", "L1", "L2", "L3", "L4", "L5")
 
 Row = dict[str, Any]
+
+
+def folder_name(folder: Path) -> str:
+    """The folder's name as text; bytes that are no UTF-8 are written as escapes."""
+    return os.fsencode(folder.name).decode("utf-8", "backslashreplace")
 
 
 def row_of(folder: str, result: Measurement, seconds: float) -> Row:
@@ -61,6 +70,23 @@ class Journal:
 
     def __init__(self, table: Path) -> None:
         self.path = table.with_name(table.name + ".journal.jsonl")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the table for this run. Raises NotAcceptable where another run has it; a killed run holds nothing."""
+        lock = self.path.with_name(self.path.name + ".lock")
+        with lock.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file.fileno()).st_ino != lock.stat().st_ino:
+                    raise OSError("a run that just ended took the file away, and another made it anew")
+            except OSError as error:
+                text = "another run is writing this table; wait for it, or name another --out"
+                raise NotAcceptable(text, code="batch-running") from error
+            try:
+                yield
+            finally:
+                lock.unlink(missing_ok=True)
 
     def add(self, row: Row) -> None:
         """Append a row and flush it."""

@@ -1,6 +1,11 @@
 """`vbq measure --batch` and `--regions-only` on files."""
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from commands.measure import measure
-from commands.measurement_table import Journal, row_of
+from commands.measurement_table import Journal, folder_name, row_of
+from schemas.errors import NotAcceptable
 from schemas.measurement import Measurement
+from tests.conftest import wait_until
 from vbq.imaging.unaided import ALGORITHM
 
 
@@ -59,3 +66,102 @@ def test_batch_without_out_is_wrong_usage(archive: Path) -> None:
     answer = CliRunner().invoke(measure, ["--batch", str(archive)])
     assert answer.exit_code == 2
     assert "go together" in answer.output
+
+
+def batch(archive: Path, table: Path, processes: int = 2) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "commands", "measure", "--batch", str(archive), "--out", str(table)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([*command, "--processes", str(processes)], **pipes)
+
+
+def children_of(process: int) -> set[int]:
+    """Processes below this one, by /proc."""
+    found = set()
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if int(place.read_text().rsplit(")", 1)[1].split()[1]) == process:
+                found.add(int(place.parent.name))
+    return found | {one for child in found for one in children_of(child)}
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_killed_batch_leaves_no_orphans_and_goes_on(archive: Path, tmp_path: Path) -> None:
+    table = tmp_path / "results.parquet"
+    broken = archive / "broken"
+    broken.mkdir()
+    (broken / "1.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\xff" * 200)
+    first = batch(archive, table)
+    journal = Journal(table)
+    wait_until(lambda: any(journal.rows()), 90, "a first row")
+    children = children_of(first.pid)
+    first.kill()
+    first.communicate()
+    wait_until(lambda: not any(alive(one) for one in children), 30, "the end of its children")
+    before = len(list(journal.rows()))
+    again = batch(archive, table)
+    _, said = again.communicate(timeout=180)
+    assert again.returncode == 0, said
+    assert f"{before} of 4 studies were measured before" in said
+    rows = {row["folder"]: row for row in pq.read_table(table).to_pylist()}
+    assert set(rows) == {"a", "b", "broken", "empty"}
+    assert rows["broken"]["status"] == "not_measurable"
+    assert rows["broken"]["reasons"]
+    assert rows["a"]["vbq"] is not None
+
+
+def test_two_runs_do_not_write_one_table(archive: Path, tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "results.parquet")
+    with journal.alone():
+        with pytest.raises(NotAcceptable, match="another run") as caught, Journal(tmp_path / "results.parquet").alone():
+            pass
+        assert caught.value.reason_code == "batch-running"
+    with journal.alone():
+        pass
+
+
+def test_ctrl_c_says_that_it_can_go_on(archive: Path, tmp_path: Path) -> None:
+    stopped = batch(archive, tmp_path / "results.parquet", processes=1)
+    wait_until(lambda: any(Journal(tmp_path / "results.parquet").rows()), 90, "a first row")
+    os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: parent and children alike
+    _, said = stopped.communicate(timeout=60)
+    if stopped.returncode == 0:
+        pytest.skip("the batch was done before the signal came")
+    assert stopped.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+
+
+def test_a_study_that_kills_its_process_gets_a_row_and_the_others_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from commands import measure_batch
+
+    monkeypatch.setattr(measure_batch, "_load", _nothing)
+    monkeypatch.setattr(measure_batch, "_row", _deadly)
+    folders = [tmp_path / name for name in ("a", "deadly", "c", "d")]
+    rows = {row["folder"]: row for row in measure_batch._measured(folders, 2)}
+    assert set(rows) == {"a", "deadly", "c", "d"}
+    assert rows["deadly"]["reasons"] == ["process-died"]
+    assert all(rows[name]["status"] == "needs_regions" for name in ("a", "c", "d"))
+
+
+def _nothing(_: int) -> None:
+    return
+
+
+def _deadly(folder: Path) -> dict[str, object]:
+    """Stands where a study is measured: one of them takes its process with it."""
+    if folder.name == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return row_of(folder.name, Measurement(status="needs_regions", algorithm=ALGORITHM, study_uid="2.25.1"), 0.0)
+
+
+def test_a_folder_s_name_that_is_no_text_is_escaped() -> None:
+    assert folder_name(Path(os.fsdecode(b"caf\xe9"))) == "caf\\xe9"
+    assert folder_name(Path("Müller 1")) == "Müller 1"
