@@ -1,7 +1,7 @@
 """What the decoder's process costs a study, and JPEG lossless a slice: `./run python -m benchmarks.decoder`.
 
 The study is the phantom: 18 slices of 512 x 512 and its other series, uncompressed. Times are the least of `--repeats`
-and their median, on a process that is warm; "start" is what the first study of a worker pays once. The study's are times by
+and their median, on a process that is warm; "start" is what the first study of a worker pays once. The study's are by
 the clock, so run it on a machine that does nothing else; those of JPEG lossless are processor time.
 """
 
