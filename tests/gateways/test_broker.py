@@ -19,8 +19,7 @@ from schemas.errors import BrokerUnavailable
 def test_the_settings_that_faults_taught() -> None:
     settings = Settings(task_seconds=100, lease_seconds=150)
     app = make_app(settings)
-    assert app.conf.task_acks_late
-    assert app.conf.task_reject_on_worker_lost
+    assert not app.conf.task_acks_late, "an acknowledgement after Redis came back would end the worker"
     assert app.conf.worker_prefetch_multiplier == 1
     assert app.conf.accept_content == ["json"]
     assert app.conf.result_backend is None
@@ -33,6 +32,8 @@ def test_calls_are_not_acknowledged_to_redis_and_are_to_rabbitmq() -> None:
     assert {row.no_ack for row in make_app(Settings()).conf.task_queues} == {True}
     app = make_app(Settings(broker_url="amqp://u:p@mq.example//"))
     assert {row.no_ack for row in app.conf.task_queues} == {False}
+    assert app.conf.task_acks_late
+    assert app.conf.task_reject_on_worker_lost
     assert app.conf.broker_url.startswith("amqp://")
     assert app.conf.broker_transport_options["confirm_publish"]
     assert "visibility_timeout" not in app.conf.broker_transport_options
