@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "migrate": "commands.processes:migrate",
         "purge": "commands.purge:purge",
     },
+    "patients": {name: f"commands.patients:{name}_" for name in ("show", "relink")},
     "simulate": {
         "study": "commands.simulate_study:simulate_study",
         "patient": "commands.simulate_patient:simulate_patient",
@@ -58,6 +59,7 @@ ABOUT = {
     "simulate": "Make synthetic studies, patients and cohorts.",
     "ehr": "How it goes with the FHIR servers that we speak to.",
     "events": "Look at the inbox, replay dead letters.",
+    "patients": "Which records are of one person.",
     "model": "Fit, check and look at risk models.",
     "cohort": "Build, check and describe a cohort file.",
 }

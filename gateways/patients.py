@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 
 from gateways.database import Database
 from gateways.facts import Facts
@@ -75,6 +75,10 @@ class Patients:
         mine = and_(assessments.c.patient.in_(sorted(patients)), CURRENT)
         return set(connection.scalars(select(assessments.c.patient).where(mine)))
 
+    def stated(self, connection: Connection, patient: str) -> set[Tie]:
+        """What the record `patient` itself says."""
+        return self._stated_by(connection, [patient]).get(patient, set())
+
     def circle(self, connection: Connection, patient: str) -> Circle:
         """Everybody who is tied to `patient`, herself among them."""
         ties: dict[str, set[Tie]] = {}
@@ -116,11 +120,6 @@ class Patients:
             for found in stated.values():
                 found.discard(Tie("identifier", value))
         return near
-
-    def tied(self, connection: Connection) -> int:
-        """How many records state a tie."""
-        statement = select(func.count(func.distinct(patient_ties.c.patient)))
-        return connection.scalar(statement) or 0
 
     def keep_identity(
         self, connection: Connection, subject: str, patient: str, run: int, document: Mapping[str, Any]
