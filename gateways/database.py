@@ -120,7 +120,7 @@ class Database:
         connection: sqlite3.Connection | None = getattr(self._threads, "connection", None)
         if connection is None:
             connection = sqlite3.connect(str(self._path), timeout=BUSY_SECONDS, isolation_level=None)
-            _prepare(connection)
+            _prepare(connection, cache_kib=512)  # one for each thread of the service
             self._threads.connection = connection
         return connection
 
@@ -174,7 +174,7 @@ class Database:
         self._engine.dispose()
 
 
-def _prepare(connection: Any) -> None:
+def _prepare(connection: Any, *, cache_kib: int = 4000) -> None:
     """Settings of every SQLite connection. FULL: a commit that was answered survives a power cut."""
     connection.isolation_level = None  # we say BEGIN ourselves (see _begin)
     for pragma in (
@@ -182,7 +182,7 @@ def _prepare(connection: Any) -> None:
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
-        "cache_size = -4000",
+        f"cache_size = -{cache_kib}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
