@@ -14,6 +14,8 @@ from vbq.imaging.volume import Pixels, Slice
 MINIMUM_SIDE, MAXIMUM_SIDE = 512, 1024
 MARGIN_MM = 45.0
 MOST_REMARKS = 8
+BAR_MM = 50.0
+OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "H": "F", "F": "H"}
 SMALL, BIG, LINE = 15, 24, 23
 BODY, FLUID, UNUSED, INK, PAPER = (255, 196, 61), (79, 209, 255), (150, 150, 150), (240, 240, 240), (18, 20, 24)
 Colour = tuple[int, int, int]
@@ -45,10 +47,12 @@ def picture(measurement: Measurement, image: Slice) -> Image.Image:
     pen = ImageDraw.Draw(canvas)
     view = _View(window, image.pixel_spacing_mm, scale, offset)
     for level, region in measurement.levels.items():
-        _outline(pen, view, region, BODY, f"{level} {region.mean:.0f}{_mark(region, measurement)}", inside=True)
+        _outline(pen, view, region, BODY, f"{level} {region.mean:.0f}{_mark(region, measurement)}", before=True)
     for level, region in measurement.csf.items():
         label = f"CSF {level} {region.mean:.0f}{_mark(region, measurement)}"
-        _outline(pen, view, region, FLUID, label, inside=False)
+        _outline(pen, view, region, FLUID, label, before=False)
+    _scale_bar(pen, (offset + 14, size[1] - 16), scale)
+    _directions(pen, image, (offset, 0, offset + size[0], size[1]))
     for number, (line, colour) in enumerate(lines):
         y = size[1] + 12 + LINE * number + (10 if number else 0)
         pen.text((16, y), line, fill=colour, font=_font(BIG if number == 0 else SMALL))
@@ -90,18 +94,49 @@ class _View:
 
 
 def _outline(
-    pen: ImageDraw.ImageDraw, view: _View, region: Region, colour: Colour, label: str, *, inside: bool
+    pen: ImageDraw.ImageDraw, view: _View, region: Region, colour: Colour, label: str, *, before: bool
 ) -> None:
     colour = colour if region.used else UNUSED
     outlines = view.outlines(region.ellipse)
     for back, width in (((0, 0, 0), 4), (colour, 2)):
         for points in outlines:
             pen.line(points, fill=back, width=width, joint="curve")
-    x, y = view.place(*region.ellipse.center)
-    if not inside:
-        x = max(point[0] for points in outlines for point in points) + 10
-    anchor = "mm" if inside else "lm"
-    pen.text((x, y), label, fill=colour, font=_font(SMALL), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+    _, y = view.place(*region.ellipse.center)
+    sides = [point[0] for points in outlines for point in points]
+    x, anchor = (min(sides) - 10, "rm") if before else (max(sides) + 10, "lm")  # what is measured stays in sight
+    _write(pen, (x, y), label, colour, anchor)
+
+
+def _write(pen: ImageDraw.ImageDraw, place: tuple[float, float], text: str, colour: Colour, anchor: str) -> None:
+    pen.text(place, text, fill=colour, font=_font(SMALL), anchor=anchor, stroke_width=2, stroke_fill=(0, 0, 0))
+
+
+def _scale_bar(pen: ImageDraw.ImageDraw, start: tuple[float, float], per_mm: float) -> None:
+    x, y = start
+    end = x + BAR_MM * per_mm
+    for width, colour in ((7, (0, 0, 0)), (3, INK)):
+        pen.line([(x, y), (end, y)], fill=colour, width=width)
+    _write(pen, (end + 8, y), f"{BAR_MM / 10:.0f} cm", INK, "lm")
+
+
+def _directions(pen: ImageDraw.ImageDraw, image: Slice, box: tuple[float, float, float, float]) -> None:
+    """Where right edge and lower edge point to in the patient, and their opposites, by the header's orientation."""
+    left, top, right, bottom = box
+    middle = (left + right) / 2, (top + bottom) / 2
+    across, down = _towards(image.orientation[:3]), _towards(image.orientation[3:])
+    for letter, place in (
+        (OPPOSITE[across], (left + 12, middle[1])),
+        (across, (right - 12, middle[1])),
+        (OPPOSITE[down], (middle[0], top + 14)),
+        (down, (middle[0], bottom - 14)),
+    ):
+        _write(pen, place, letter, INK, "mm")
+
+
+def _towards(direction: tuple[float, ...]) -> str:
+    """The patient's side that a direction in LPS coordinates points to most."""
+    axis = max(range(3), key=lambda k: abs(direction[k]))
+    return ("LR", "PA", "HF")[axis][0 if direction[axis] > 0 else 1]
 
 
 def _mark(region: Region, measurement: Measurement) -> str:
@@ -135,7 +170,8 @@ def _caption(measurement: Measurement) -> list[tuple[str, Colour]]:
     lines: list[tuple[str, Colour]] = []
     if measurement.vbq is not None and measurement.interval is not None:
         low, high = measurement.interval
-        lines.append((f"VBQ {measurement.vbq:.2f}   (95 % interval {low:.2f} to {high:.2f})", INK))
+        unsettled = "   TO BE CONFIRMED" if measurement.status == "needs_confirmation" else ""
+        lines.append((f"VBQ {measurement.vbq:.2f}   (95 % interval {low:.2f} to {high:.2f}){unsettled}", INK))
     elif measurement.status == "measured":
         lines.append(("Levels found and numbered; no VBQ", INK))
     else:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from schemas.measurement import Reason, RegionSet
-from vbq.imaging.draw import BODY, FLUID, MOST_REMARKS, draw
+from vbq.imaging.draw import BODY, FLUID, INK, MOST_REMARKS, _towards, draw
 from vbq.imaging.measure import measure
 from vbq.imaging.volume import Series, Study
 
@@ -74,3 +74,43 @@ def test_remarks_that_have_no_room_are_counted(
     lots = np.asarray(Image.open(io.BytesIO(draw(result.but(flags=many), series.slices[5]))))
     assert few.shape == lots.shape  # as many lines, the last of them another number
     assert (few != lots).any()
+
+
+def test_a_bar_of_five_centimetres_is_as_long_as_that(
+    make_series: Callable[..., Series], study_of: Callable[..., Study], rois: RegionSet
+) -> None:
+    series = make_series()
+    for one in series.slices:
+        one.pixels[:] = 60
+    shown = picture(series, study_of(series.header), rois)
+    white = np.abs(shown.astype(int) - INK).max(axis=2) < 12
+    runs = [_longest(row) for row in white[: shown.shape[0] - 60]]
+    rows = (rois.levels["L4"].center[0] - rois.levels["L1"].center[0]) * 1.5 + 90  # mm, shown on 1024 pixels
+    assert max(runs) == pytest.approx(50 * 1024 / rows, rel=0.06)
+
+
+def _longest(row: np.ndarray) -> int:
+    best = run = 0
+    for value in row:
+        run = run + 1 if value else 0
+        best = max(best, run)
+    return best
+
+
+def test_a_number_that_waits_for_a_person_says_so(
+    make_series: Callable[..., Series], study_of: Callable[..., Study], rois: RegionSet
+) -> None:
+    series = make_series()
+    result = measure(study_of(series.header), lambda _: series, rois)
+    waiting = result.but(status="needs_confirmation")
+    one, other = (np.asarray(Image.open(io.BytesIO(draw(row, series.slices[5])))) for row in (result, waiting))
+    assert one.shape == other.shape
+    assert (one != other).any(axis=2).any(axis=1).sum() in range(8, 40), "one line of the caption differs"
+
+
+@pytest.mark.parametrize(
+    ("direction", "letter"),
+    [((0.0, 1.0, 0.0), "P"), ((0.0, -0.9, 0.3), "A"), ((0.0, 0.1, -1.0), "F"), ((1.0, 0.0, 0.0), "L")],
+)
+def test_directions_are_named_as_in_dicom(direction: tuple[float, float, float], letter: str) -> None:
+    assert _towards(direction) == letter
