@@ -25,7 +25,7 @@ from gateways.sources import Source
 from schemas.errors import EhrUnavailable, Rejected, StoreUnavailable, Superseded
 from schemas.fhir.parse import parse_json
 
-BATCH_LINES = 200
+BATCH_LINES = 500
 BATCH_BYTES = 2 * 2**20
 HOLD_SECONDS = 20.0
 NAP_SECONDS = 2.0
@@ -63,6 +63,7 @@ class Backfiller:
         half = settings.model_copy(update={"inbox_limit": max(1, settings.inbox_limit // 2)})
         self._room = Room(half, database)  # the other half is for what is pushed meanwhile
         self._id = 0
+        self._held_until = 0.0
 
     def run(self, types: list[str], since: str, *, export: bool = True, again: bool = False) -> Backfill:
         """Read `types` (changed since the FHIR instant `since`, if any); goes on with the same one that was cut off,
@@ -269,8 +270,12 @@ class Backfiller:
             self._sleep(NAP_SECONDS)
 
     def _take(self) -> None:
+        """Keep the right to go on; renewed in the database every few seconds."""
+        if time.monotonic() < self._held_until:
+            return
         if not self._state.hold(self._id, self._holder, HOLD_SECONDS):
             raise Superseded(f"another process took over back-fill {self._id}; this one stops")
+        self._held_until = time.monotonic() + HOLD_SECONDS / 4
 
 
 def _part(number: int, file: File) -> Part:
