@@ -127,8 +127,8 @@ def _directions(pen: ImageDraw.ImageDraw, image: Slice, box: tuple[float, float,
     for letter, place in (
         (OPPOSITE[across], (left + 12, middle[1])),
         (across, (right - 12, middle[1])),
-        (OPPOSITE[down], (middle[0], top + 14)),
-        (down, (middle[0], bottom - 14)),
+        (OPPOSITE[down], (right - 60, top + 14)),
+        (down, (right - 60, bottom - 14)),  # off the bar
     ):
         _write(pen, place, letter, INK, "mm")
 
