@@ -3,7 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, and_, select, update
 
@@ -50,6 +50,14 @@ class Subscription:
         return count(self.numbers.missing)
 
 
+class Noted(NamedTuple):
+    """How a subscription stands after a notification. `search`: it did not say what changed; `gap`: numbers miss."""
+
+    subscription: Subscription
+    search: bool
+    gap: bool
+
+
 class Subscriptions:
     """The subscriptions table."""
 
@@ -57,46 +65,44 @@ class Subscriptions:
         self._database = database
         self._clock = clock
 
-    def note(self, connection: Connection, source: str, key: str, notice: Notice, event: int) -> Subscription:
+    def note(self, connection: Connection, source: str, key: str, notice: Notice, event: int) -> Noted:
         """Take down `notice`, which is inbox row `event`; returns how the subscription stands after it.
 
-        Notices come late, twice and in any order. The sender counts anew where a newer notification states a lower
-        count; what it counted before is then no longer asked for.
+        Notices come late, twice and in any order. Where a newer notification states a lower count the sender counts
+        anew: numbers of before can no longer be asked for, so a search has to bring what got lost around it.
         """
         now = self._clock()
         old = self._locked(connection, source, key)
-        sent = instant(notice.sent) or now
-        newer = old is None or (event > old.event and (old.sent_at is None or sent >= old.sent_at))
+        sent = min(instant(notice.sent) or now, now)  # a clock that runs ahead must not hide what is to come
+        later = old is not None and event > old.event and sent > (old.sent_at or 0.0)
         stated = notice.announced if notice.announced is not None else max(notice.numbers, default=None)
-        reset = old is not None and newer and stated is not None and stated < old.numbers.top
+        reset = later and old is not None and stated is not None and stated < old.numbers.top
         before = Numbers() if old is None or reset else old.numbers
         numbers = before.after(notice.numbers, notice.announced)
         grew = count(numbers.missing) > count(before.missing)
-        complete = old.complete_at if old is not None else None
-        if not numbers.missing and not notice.search and (old is None or old.search_from is None):
-            complete = max(complete or 0.0, sent)
-        found = Subscription(
-            source=source,
-            id=key,
-            reference=notice.subscription if newer or old is None else old.reference,
-            topic=notice.topic if newer or old is None else old.topic,
-            status=(notice.status if newer or old is None else old.status)[:32],
-            handshake_at=now if notice.kind == "handshake" else (old.handshake_at if old is not None else None),
+        search = notice.search or reset
+        base = old or _first(source, key, notice, sent)
+        found = _but(
+            base,
             heard_at=now,
-            sent_at=max(sent, old.sent_at or 0.0) if old is not None else sent,
-            event=max(event, old.event) if old is not None else event,
+            handshake_at=now if notice.kind == "handshake" else base.handshake_at,
+            sent_at=max(sent, base.sent_at or 0.0),
+            event=max(event, base.event),
             numbers=numbers,
-            complete_at=complete,
-            search_from=old.search_from if old is not None else None,
-            progress=old.progress if old is not None and not grew else {},
-            gaps=(old.gaps if old is not None else 0) + int(grew),
-            resets=(old.resets if old is not None else 0) + int(reset),
+            gaps=base.gaps + int(grew),
+            resets=base.resets + int(reset),
         )
-        if notice.search:
-            start = found.known_until if found.search_from is None else min(found.search_from, found.known_until)
-            found = _but(found, search_from=start, progress={})
+        if old is None or later:
+            found = _but(found, reference=notice.subscription, topic=notice.topic, status=notice.status[:32])
+        if search:
+            start = min(base.known_until, base.search_from if base.search_from is not None else base.known_until)
+            found = _but(found, search_from=start)
+        if search or grew:
+            found = _but(found, progress={})
+        if not numbers.missing and found.search_from is None:
+            found = _but(found, complete_at=max(found.complete_at or 0.0, found.sent_at or 0.0))
         self._write(connection, found, new=old is None)
-        return found
+        return Noted(found, search=search, gap=bool(numbers.missing))
 
     def one(self, connection: Connection, source: str, key: str) -> Subscription | None:
         """The subscription, if it was ever heard of."""
@@ -110,7 +116,7 @@ class Subscriptions:
             return [_read(row) for row in rows]
 
     def progress(self, connection: Connection, then: Subscription, reached: dict[str, str]) -> None:
-        """Keep how far a search came that began at `then`, unless a notification came meanwhile: it may ask for more."""
+        """Keep how far a search came that began at `then`, unless a notification came meanwhile: it may want more."""
         same = and_(_is(then.source, then.id), subscriptions.c.event == then.event)
         connection.execute(update(subscriptions).where(same).values(progress=json.dumps(reached)))
 
@@ -166,6 +172,27 @@ _PLAIN = (
 
 def _is(source: str, key: str) -> Any:
     return and_(subscriptions.c.source == source, subscriptions.c.id == key)
+
+
+def _first(source: str, key: str, notice: Notice, sent: float) -> Subscription:
+    """A subscription before its first notification."""
+    return Subscription(
+        source=source,
+        id=key,
+        reference=notice.subscription,
+        topic=notice.topic,
+        status=notice.status[:32],
+        handshake_at=None,
+        heard_at=sent,
+        sent_at=sent,
+        event=0,
+        numbers=Numbers(),
+        complete_at=None,
+        search_from=None,
+        progress={},
+        gaps=0,
+        resets=0,
+    )
 
 
 def _but(found: Subscription, **changes: Any) -> Subscription:

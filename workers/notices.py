@@ -53,18 +53,18 @@ def _take(bench: Bench, row: ClaimedEvent) -> list[int]:
 
 def _follow(bench: Bench, connection: Transaction, row: ClaimedEvent, notice: Notice) -> list[int]:
     source, key = row.event.source, row.event.resource_id
-    found = Subscriptions(bench.database).note(connection, source, key, notice, row.claim.id)
+    noted = Subscriptions(bench.database).note(connection, source, key, notice, row.claim.id)
     wakes = [bench.jobs.bump(connection, "fetch", f"{source}/{wanted}", "") for wanted in notice.fetch]
     subject = catch_up_subject(source, key)
     said = {"sender": source, "subscription": row.claim.id}
-    if notice.search:
+    if noted.search:
         wakes.append(bench.jobs.bump(connection, "fetch", subject, ""))
-    elif found.missing:
+    elif noted.gap:
         bench.jobs.bump(
             connection, "fetch", subject, "", quiet_seconds=GAP_SECONDS, longest_seconds=GAP_LONGEST_SECONDS
         )
         log.warning("a subscription skipped event numbers", extra={**said, "code": "subscription-gap"})
-    if found.status in ("error", "off"):
+    if noted.subscription.status in ("error", "off"):
         log.warning("a sender says that its subscription does not run", extra={**said, "code": "subscription-off"})
     return wakes
 

@@ -253,13 +253,17 @@ def test_a_heartbeat_tells_of_events_that_never_came(site: Site) -> None:
     assert "Observation/t-p1" in site.kept()
 
 
-def test_a_sender_that_counts_anew_is_noticed_and_what_it_counted_before_is_not_asked_for(site: Site) -> None:
+def test_a_sender_that_counts_anew_is_noticed_and_a_search_brings_what_got_lost(site: Site) -> None:
+    site.server.bundle("Observation?", versioned(records.t_score("p1")))
+    site.server.answers["Patient/p1"] = (200, versioned(records.patient("p1")))
     site.notify(notification(site.server.base, "heartbeat", 0, [], sent="2026-11-22T08:00:00Z"))
     site.notify(site.event(5, "Practitioner/x", sent="2026-11-22T09:00:00Z"))
     site.notify(site.event(1, "Practitioner/x", sent="2026-11-22T10:00:00Z"))
     site.hands.work()
     found = site.subscription()
-    assert (found.resets, found.numbers.top, found.numbers.missing) == (1, 1, ())
+    assert (found.resets, found.numbers.top, found.numbers.missing, found.search_from) == (1, 1, (), None)
+    assert "Observation/t-p1" in site.kept()
+    assert not [path for path, _ in site.server.asked if "$events" in path], "old numbers mean nothing any more"
     site.notify(site.event(4, "Practitioner/x", sent="2026-11-22T08:30:00Z"))
     site.hands.work()
     assert site.subscription().resets == 1, "a late one does not begin a new count"
