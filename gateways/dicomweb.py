@@ -10,17 +10,21 @@ from typing import Any
 from pydicom import Dataset
 
 from gateways.archive import CHUNK, Archive, Headers, absent, open_archive
+from gateways.dicom import headers_of
 from gateways.dicom_frames import split_frames
 from gateways.dicom_headers import TAGS, Instance, instance_of
 from gateways.dicom_limits import DicomLimits
 from gateways.dicom_pixels import DECODER_ERRORS, quiet_pydicom
 from gateways.dicom_series import series_header
+from gateways.dicom_stacks import first_echo
 from gateways.dicom_walk import EXPLICIT_LE, Walk
+from gateways.dicomweb_frames import Described, Wanted, fetch_frames, wanted_frames
 from gateways.endpoints import is_uid
 from gateways.multipart import PartWriter, boundary_of, split_parts
 from gateways.study_cache import StudyCache
 from schemas.config import Pacs
 from schemas.errors import NotMeasurable, PacsUnavailable, TooLarge
+from schemas.measurement import Reason
 from vbq.imaging.series import choose_series, no_series
 from vbq.imaging.volume import SeriesHeader
 
@@ -40,30 +44,31 @@ def fetch_study(
     """
     with open_archive(pacs) as archive:
         found = series_of(archive, study_uid, limits)
-        choice = choose_series([header for header, _ in found])
+        choice = choose_series([one.header for one in found])
         if choice.header is None:
             reason = no_series(choice)
             raise NotMeasurable(reason.text, code=reason.code)
         suitable = [verdict.series_uid for verdict in choice.verdicts if verdict.score > 0]
-        keys = {header.uid: key for header, key in found}
+        described = {one.header.uid: one for one in found}
         target = scratch / "archive"
         target.mkdir(parents=True, exist_ok=True)
         left = limits.study_bytes
         for number, series_uid in enumerate(suitable):
             folder = target / f"{number:03d}"
             folder.mkdir(exist_ok=True)
-            key = pacs.name.encode() + b"\0" + keys[series_uid]
+            series = described[series_uid]
+            key = pacs.name.encode() + b"\0" + _digest(series.rows)
             if cache is None or not cache.take(study_uid, key, folder):
                 writer = PartWriter(folder, max_bytes=left, max_parts=limits.instances)
-                _retrieve(archive, f"studies/{study_uid}/series/{series_uid}", writer)
+                _fetch(archive, f"studies/{study_uid}/series/{series_uid}", series, writer, limits)
                 left -= writer.written
                 if cache is not None:
                     cache.keep(study_uid, key, folder)
     return target
 
 
-def series_of(archive: Archive, study_uid: str, limits: DicomLimits) -> list[tuple[SeriesHeader, bytes]]:
-    """Headers of the series of a study, each with a digest of all that the archive says of it.
+def series_of(archive: Archive, study_uid: str, limits: DicomLimits) -> list[Described]:
+    """The series of a study.
 
     Pixels are not asked for, and metadata of MR series alone. Raises PacsUnavailable, TooLarge.
     """
@@ -72,20 +77,39 @@ def series_of(archive: Archive, study_uid: str, limits: DicomLimits) -> list[tup
         raise absent()
     if len(found) > MAX_SERIES:
         raise TooLarge(f"the study has more than {MAX_SERIES} series", code="too-many-series")
-    headers: list[tuple[SeriesHeader, bytes]] = []
+    headers: list[Described] = []
     for row in found:
         uid, modality = _value(row, "SeriesInstanceUID"), _value(row, "Modality")
         if not isinstance(uid, str) or not is_uid(uid):
             continue
         if modality not in (None, "MR"):
-            headers.append((SeriesHeader(uid=uid, modality=str(modality)), b""))
+            headers.append(Described(SeriesHeader(uid=uid, modality=str(modality))))
             continue
         rows = archive.rows(f"studies/{study_uid}/series/{uid}/metadata")
         if len(rows) > limits.instances:
             raise TooLarge(f"a series has more than {limits.instances} instances (VBQ_MAX_STUDY_INSTANCES)")
         if instances := instances_of(rows):
-            headers.append((series_header(uid, instances, limits), _digest(rows)))
+            headers.append(Described(series_header(uid, first_echo(instances)[0], limits), rows, instances))
     return headers
+
+
+def _fetch(archive: Archive, path: str, series: Described, writer: PartWriter, limits: DicomLimits) -> None:
+    """Have the series written, by frames where that saves bytes."""
+    wanted = wanted_frames(series.rows, series.instances, limits)
+    if wanted is not None:
+        if fetch_frames(archive, path, series, wanted, writer) and _gives(writer.directory, wanted, limits):
+            return
+        writer.start_over()
+    _retrieve(archive, path, writer)
+
+
+def _gives(folder: Path, wanted: Wanted, limits: DicomLimits) -> bool:
+    """Whether whoever reads the files will look at the wanted frames and at no other."""
+    found = [headers_of(path, limits) for path in sorted(folder.iterdir())]
+    images = [image for one in found if not isinstance(one, Reason) for image in one]
+    kept, _ = first_echo(images)
+    frames = {(row.sop_instance_uid, row.frame) for row in kept}
+    return frames == {(uid, number) for uid, numbers in wanted.items() for number in numbers}
 
 
 def _retrieve(archive: Archive, path: str, writer: PartWriter) -> None:

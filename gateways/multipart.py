@@ -37,6 +37,12 @@ class PartWriter:
             raise TooLarge(f"the archive sent more than {self.max_parts} instances (VBQ_MAX_STUDY_INSTANCES)")
         (self.directory / f"{self.parts - 1:05d}.dcm").write_bytes(content)
 
+    def start_over(self) -> None:
+        """Remove what was written."""
+        for path in self.directory.glob("*.dcm"):
+            path.unlink()
+        self.written = self.parts = 0
+
 
 def split_parts(chunks: Iterable[bytes], boundary: bytes, writer: PartWriter) -> None:
     """Take a multipart body apart. Raises PacsUnavailable where it ends before its closing boundary, TooLarge."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+MOST_BYTES = 2**20
 ODD_BYTES = (b"\0", b"\xff", b"\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xfe\xff\xff\xff", b"\xff\xff\xff\x7f")
 ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
 ODD_TEXT = (
@@ -74,7 +75,8 @@ def broken_json(good: bytes, others: Sequence[bytes], rng: random.Random) -> byt
             holder[key] = rng.choice(_holders(json.loads(rng.choice(others))))
         else:
             holder[key] = rng.choice(ODD_VALUES)
-    return json.dumps(document).encode()
+    made = json.dumps(document).encode()
+    return made if len(made) <= MOST_BYTES else made[:MOST_BYTES]  # repetitions of repetitions grow without end
 
 
 def _holders(document: Any) -> list[Any]:

@@ -72,6 +72,8 @@ class _Handler(BaseHTTPRequestHandler):
                 200 if rows else 204, "application/dicom+json", json.dumps(rows).encode() if rows else b""
             )
         instances = series.get(parts[2], [])
+        if "frames" in parts:
+            return self._frames(instances, parts[4], parts[6])
         if parts[-1] == "metadata":
             rows = [self._metadata(dataset) for dataset in instances]
             return self._send(200, "application/dicom+json", json.dumps(rows).encode())
@@ -106,6 +108,20 @@ class _Handler(BaseHTTPRequestHandler):
         found = [row for row in known if row.StudyInstanceUID == study_uid and row.SOPInstanceUID in wanted]
         rows = [{"00080018": {"vr": "UI", "Value": [row.SOPInstanceUID]}} for row in found]
         self._send(200 if rows else 204, "application/dicom+json", json.dumps(rows).encode() if rows else b"")
+
+    def _frames(self, instances: list[Any], sop_instance_uid: str, numbers: str) -> None:
+        if self.server.fault == "no frames":
+            self._send(501, "text/plain", b"no")
+            return
+        (dataset,) = (row for row in instances if row.SOPInstanceUID == sop_instance_uid)
+        size = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+        if self.server.fault == "short frames":
+            size -= 2
+        body = b""
+        for number in map(int, numbers.split(",")):
+            frame = dataset.PixelData[(number - 1) * size : number * size]
+            body += b"\r\n--xyz\r\nContent-Type: application/octet-stream\r\n\r\n" + frame
+        self._send(200, 'multipart/related; type="application/octet-stream"; boundary="xyz"', body + b"\r\n--xyz--")
 
     def _pixels(self, instances: list[Any]) -> None:
         from io import BytesIO
