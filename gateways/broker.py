@@ -55,7 +55,7 @@ def make_app(settings: Settings) -> "Celery":
         task_ignore_result=True,
         result_backend=None,
         enable_utc=True,
-        # With RabbitMQ a task counts as delivered when it ended, and again if its worker died. With Redis it is forgotten
+        # RabbitMQ keeps a call until its task ended, and gives it again if its worker died. With Redis it is forgotten
         # at once: at the end of the task the connection may be another one, and Celery ends on that.
         task_acks_late=is_amqp(url),
         task_reject_on_worker_lost=is_amqp(url),
