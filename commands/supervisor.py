@@ -14,6 +14,7 @@ PR_SET_PDEATHSIG = 1
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 60.0
+LONGEST_SILENCE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 10.0
     renewable: bool = True
+    silent_seconds: Callable[[], float] = lambda: 0.0
+    """For how long it has given no sign of life although it runs: it may be frozen."""
     on_loss: Callable[[], object] = lambda: None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
@@ -111,6 +114,8 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children:
             child.see_off()
+            if child.alive and now - child.started_at > LONGEST_SILENCE_SECONDS:
+                self._rouse(child)
             if child.alive:
                 if child.losses and now - child.started_at > SETTLED_SECONDS:
                     child.losses = 0
@@ -127,6 +132,12 @@ class Supervisor:
                 child.due_at = 0.0
                 child.on_loss()
                 child.start()
+
+    def _rouse(self, child: Child) -> None:
+        """End a child that runs and does nothing; it is then started again like one that crashed."""
+        if child.silent_seconds() > LONGEST_SILENCE_SECONDS:
+            log.error("a process gives no sign of life and is killed", extra={"name_of_process": child.name})
+            child.end()
 
     def renew(self) -> None:
         """New processes in the place of the old ones, without a gap in the service."""

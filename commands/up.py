@@ -104,12 +104,31 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
 
     started = time.time()
     supervisor.start(Child("service", serve_command(settings), environment, reload_signal=signal.SIGHUP))
-    supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0))
-    worker = Child("worker", work_command(), environment, grace_seconds=25.0, on_loss=worker_lost)
+    silent = Silence(settings.data_dir / "sweeper.heartbeat")
+    supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0, silent_seconds=silent))
+    silent = Silence(settings.data_dir / "worker.heartbeat")
+    worker = Child(
+        "worker", work_command(), environment, grace_seconds=25.0, on_loss=worker_lost, silent_seconds=silent
+    )
     supervisor.start(worker)
     wait(supervisor, "the service", READY_SECONDS, lambda: answers_ready(settings))
     beat = settings.data_dir / "worker.heartbeat"
     wait(supervisor, "the worker", READY_SECONDS, lambda: beat.exists() and beat.stat().st_mtime >= started - 1.0)
+
+
+class Silence:
+    """For how many seconds nobody has touched a heartbeat's file. By the monotonic clock: the other one may jump."""
+
+    def __init__(self, beat: Path) -> None:
+        self._beat = beat
+        self._touched = 0.0
+        self._seen_at = time.monotonic()
+
+    def __call__(self) -> float:
+        touched = self._beat.stat().st_mtime if self._beat.exists() else 0.0
+        if touched != self._touched:
+            self._touched, self._seen_at = touched, time.monotonic()
+        return time.monotonic() - self._seen_at
 
 
 def wait(supervisor: Supervisor, what: str, seconds: float, ready: Callable[[], bool]) -> None:

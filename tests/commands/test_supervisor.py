@@ -1,0 +1,110 @@
+"""Children that crash, freeze, are replaced and stopped. They are small programs; tests/faults runs the real ones."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from commands import supervisor as module
+from commands.supervisor import Child, Supervisor
+from commands.up import Silence
+from tests.stack import wait_until
+
+STAYS = "import time\nwhile True: time.sleep(0.05)"
+DRAINS = """
+import pathlib, signal, sys, time
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+pathlib.Path(sys.argv[1], str(__import__("os").getpid())).touch()
+while not ended: time.sleep(0.01)
+time.sleep(0.5)
+pathlib.Path(sys.argv[1], "drained").touch()
+"""
+
+
+@pytest.fixture
+def watched() -> Iterator[Supervisor]:
+    made = Supervisor()
+    yield made
+    made.stop()
+
+
+def child(program: str, *arguments: str, **given: object) -> Child:
+    return Child("part", [sys.executable, "-c", program, *arguments], os.environ, **given)  # type: ignore[arg-type]
+
+
+def tend_until(watched: Supervisor, probe: object, what: str) -> None:
+    def step() -> bool:
+        watched.tend()
+        return bool(probe())  # type: ignore[operator]
+
+    wait_until(step, 20, what)
+
+
+def pid_of(part: Child) -> int:
+    assert part.process is not None
+    return part.process.pid
+
+
+def test_what_was_killed_is_started_again_and_the_loss_is_told(watched: Supervisor) -> None:
+    losses: list[int] = []
+    part = child(STAYS, on_loss=lambda: losses.append(1))
+    watched.start(part)
+    before = pid_of(part)
+    os.kill(before, signal.SIGKILL)
+    tend_until(watched, lambda: part.alive and pid_of(part) != before, "a new process")
+    assert losses == [1]
+
+
+def test_what_is_frozen_is_killed_and_started_again(watched: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONGEST_SILENCE_SECONDS", 0.2)
+    silent = [0.0]
+    part = child(STAYS, silent_seconds=lambda: silent[0])
+    watched.start(part)
+    before = pid_of(part)
+    time.sleep(0.3)
+    watched.tend()
+    assert pid_of(part) == before, "it gives signs of life"
+    os.kill(before, signal.SIGSTOP)
+    silent[0] = 1.0
+    tend_until(watched, lambda: part.alive and pid_of(part) != before, "a new process")
+
+
+def test_a_heartbeat_that_stops_is_noticed_whatever_the_clock_says(tmp_path: Path) -> None:
+    beat = tmp_path / "worker.heartbeat"
+    silent = Silence(beat)
+    beat.touch()
+    assert silent() < 0.1
+    os.utime(beat, (1e9, 1e9))  # the clock was put back by years: the file was touched all the same
+    assert silent() < 0.1
+    time.sleep(0.3)
+    assert silent() > 0.2
+
+
+def test_a_replaced_child_finishes_while_the_new_one_works(watched: Supervisor, tmp_path: Path) -> None:
+    part = child(DRAINS, str(tmp_path), grace_seconds=10.0)
+    watched.start(part)
+    old = pid_of(part)
+    wait_until((tmp_path / str(old)).exists, 10, "the first process")
+    watched.renew()
+    assert pid_of(part) != old
+    tend_until(watched, (tmp_path / "drained").exists, "the end of the first one's work")
+    tend_until(watched, lambda: not part.leaving, "its end")
+    assert part.alive
+    assert part.losses == 0
+
+
+def test_a_predecessor_that_does_not_end_is_killed_after_its_grace(watched: Supervisor) -> None:
+    stubborn = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(0.05)"
+    part = child(stubborn, grace_seconds=0.5)
+    watched.start(part)
+    old = pid_of(part)
+    time.sleep(0.5)  # until it ignores the signal
+    watched.renew()
+    tend_until(watched, lambda: not part.leaving, "the end of the stubborn one")
+    assert not Path(f"/proc/{old}").exists()
+    assert part.alive
