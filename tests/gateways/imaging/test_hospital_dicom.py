@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
@@ -18,6 +19,7 @@ from gateways.pacs import locate
 from schemas.config import Config, Pacs
 from schemas.measurement import Measurement, RegionSet
 from tests.gateways.imaging.archive import running
+from tests.gateways.imaging.conftest import StudyWriter
 from tests.gateways.imaging.lossless_encoder import encode_lossless
 from vbq.imaging.measure import measure
 
@@ -407,3 +409,19 @@ def test_one_echo_is_fetched_whole(writer: Any, tmp_path: Path) -> None:
     writer.save(enhanced(writer), "t1/all")
     _, asked = fetched(writer, tmp_path / "scratch")
     assert not any("frames" in path for path in asked)
+
+
+def test_frames_come_from_a_real_orthanc(orthanc: str, rois: Rois, tmp_path: Path) -> None:
+    writer = StudyWriter(tmp_path / "two")
+    dataset = two_echoes(writer)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = "2.25.77", "2.25.77.1"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.77.1.1"
+    path = writer.save(dataset, "all")
+    with httpx.Client(base_url=orthanc.removesuffix("/dicom-web"), trust_env=False) as client:
+        client.post("/instances", content=path.read_bytes()).raise_for_status()
+    study = {"resourceType": "ImagingStudy", "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.77"}]}
+    config = Config(pacs=[Pacs(name="main", wado_rs=orthanc)])
+    place = locate(study, [], config, scratch=tmp_path / "scratch")
+    (file,) = place.rglob("*.dcm")
+    assert not dcmread(file).pixel_array[::2].any()  # the other echo was not fetched
+    assert measured(open_study(place), rois, "2.25.77.1.1#10").vbq == pytest.approx(4.0)
