@@ -8,6 +8,7 @@ import numpy as np
 from schemas.measurement import Level
 from vbq.simulate.acquisition import Noise, Scanner, Stored, build_scanner, expected, stored
 from vbq.simulate.anatomy import Anatomy, build_anatomy, paint_slice
+from vbq.simulate.conditions import NONE
 from vbq.simulate.parameters import PhantomParameters
 from vbq.simulate.plane import Image, Plane
 from vbq.simulate.sequence import AXIAL_T1, AXIAL_T2, OF_MAIN, SAGITTAL_T2, Sequence
@@ -32,6 +33,7 @@ from vbq.simulate.truth import TrueRegions, means, ratio, true_regions
 T2_SHARE, AXIAL_SHARE = 0.75, 0.625  # of the T1's matrix
 AXIAL_PIXEL_MM = 0.5625  # at a matrix of 320
 FEWEST_BODIES = 3  # with a true region, for there to be a true VBQ
+FAT_OVER_MARROW = 1.4
 NO_REGIONS = TrueRegions({}, {}, ())
 
 
@@ -110,6 +112,9 @@ def _t1_series(anatomy: Anatomy, textures: Textures) -> tuple[PhantomSeries, Tru
     if enough:
         gain, expected_vbq = _solve_marrow(shoot, planes[middle], middle, contrast, regions)
     exact: Contrast = {tissue: value * gain if tissue in MARROWS else value for tissue, value in contrast.items()}
+    if parameters.conditions != NONE:  # fat stays brighter than marrow that was solved for
+        fat = max(exact[Tissue.FATTY_LESION], FAT_OVER_MARROW * exact[Tissue.MARROW])
+        exact = {**exact, Tissue.FATTY_LESION: fat}
     if parameters.conditions.sequence == "t1-gd":
         exact, expected_vbq = enhanced(exact), math.nan
     series = shoot.series(planes, parameters.slice_mm + parameters.gap_mm, exact)
