@@ -1,5 +1,6 @@
 """The inbox: every accepted event is a row here before its sender hears 202, and stays until done or dead."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ BATCH = 50
 # A claim holds this long and is renewed while its work lasts, so the work of a killed worker is free again soon.
 HOLD_SECONDS = 10.0
 Clock = Callable[[], float]
+_DIGEST = re.compile(r"[0-9a-f]{64}")  # the version of a resource whose sender states none
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Inbox:
         columns = (inbox.c.id, inbox.c.source, inbox.c.resource_type, inbox.c.resource_id, inbox.c.version)
         statement = self._database.insert(inbox).on_conflict_do_nothing().returning(*columns)
         ids = {tuple(row[1:]): row[0] for row in connection.execute(statement, rows)}
+        for place, event in enumerate(events):
+            if keys[place] not in ids and (back := _brought_back(connection, event)) is not None:
+                made = connection.execute(statement, [_row(event, back, now)]).one_or_none()
+                keys[place] = _key(event, back)
+                ids |= {keys[place]: made[0]} if made is not None else {}
         fresh = set(ids)
         old = list(dict.fromkeys(key for key in keys if key not in ids))
         for start in range(0, len(old), BATCH):
@@ -255,6 +262,28 @@ def _row(event: IncomingEvent, version: str, now: float) -> dict[str, Any]:
     }
 
 
+def _brought_back(connection: Connection, event: IncomingEvent) -> str | None:
+    """The version of an event that was here before, where its resource was deleted since: it comes back.
+
+    Only where the sender states no version: with one, the same version after a delete is a repeat that came late.
+    """
+    if event.interaction != "upsert" or not _DIGEST.fullmatch(event.version):
+        return None
+    row = _last(connection, event)
+    return f"{event.version}-after-{row.id}" if row is not None and row.interaction == "delete" else None
+
+
+def _last(connection: Connection, event: IncomingEvent) -> Any:
+    """The last event about the same resource."""
+    same = and_(
+        inbox.c.source == event.source,
+        inbox.c.resource_type == event.resource_type,
+        inbox.c.resource_id == event.resource_id,
+    )
+    last = select(inbox.c.id, inbox.c.version, inbox.c.interaction).where(same).order_by(inbox.c.id.desc()).limit(1)
+    return connection.execute(last).one_or_none()
+
+
 def _version(connection: Connection, event: IncomingEvent) -> str:
     """The version that the row is kept under.
 
@@ -263,13 +292,7 @@ def _version(connection: Connection, event: IncomingEvent) -> str:
     """
     if event.interaction != "delete" or not event.version.startswith("deleted"):
         return event.version
-    same = and_(
-        inbox.c.source == event.source,
-        inbox.c.resource_type == event.resource_type,
-        inbox.c.resource_id == event.resource_id,
-    )
-    last = select(inbox.c.id, inbox.c.version, inbox.c.interaction).where(same).order_by(inbox.c.id.desc()).limit(1)
-    row = connection.execute(last).one_or_none()
+    row = _last(connection, event)
     if row is None:
         return "deleted"
     return str(row.version) if row.interaction == "delete" else f"deleted-after-{row.id}"

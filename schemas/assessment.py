@@ -57,4 +57,7 @@ class Assessment(Record):
     model: ModelRef
     software: str = Field(description="name and version of this software")
     created: dt.datetime
+    replaced_by: str | None = Field(
+        default=None, description="Patient reference that stands in the place of `patient` after a merge"
+    )
     supersedes: str | None = Field(default=None, description="id of the assessment that this one replaces")

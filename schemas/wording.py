@@ -27,7 +27,7 @@ STATES: Final = {
     "needs_confirmation": "waiting for confirmation of the automatic regions",
     "not_measurable": "not measurable on this study",
     "outside_population": "outside the population that the model was made for",
-    "withdrawn": "withdrawn: what it rested on was deleted or entered in error",
+    "withdrawn": "withdrawn: what it rested on is no longer valid",
 }
 
 

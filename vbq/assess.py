@@ -85,7 +85,15 @@ def assess(
     )
 
 
-def withdraw(current: Assessment, *, code: str, text: str, as_of: dt.datetime, software: str) -> Assessment:
+def withdraw(
+    current: Assessment,
+    *,
+    code: str,
+    text: str,
+    as_of: dt.datetime,
+    software: str,
+    replaced_by: str | None = None,
+) -> Assessment:
     """What replaces `current` once what it rested on is taken back: no number, and the reason.
 
     Its id follows from patient, study and reason, not from what was said before: withdrawn twice is withdrawn once.
@@ -103,6 +111,7 @@ def withdraw(current: Assessment, *, code: str, text: str, as_of: dt.datetime, s
         inputs=[],
         ignored=[],
         risk=None,
+        replaced_by=replaced_by,
         software=software,
         created=as_of,
         supersedes=current.id if current.id != own_id else current.supersedes,

@@ -136,7 +136,7 @@ def decide(bench: Bench, patient: str, known: Known) -> Assessment | None:
     now = bench.now()
     current = known.current
     if (gone := taken_back(known)) is not None:
-        return _withdrawn(bench, current, gone) if current is not None else None
+        return _withdrawn(bench, current, gone, known.standing) if current is not None else None
     if not alive(known):
         return None
     if known.measuring and not known.measurements:
@@ -157,8 +157,15 @@ def why(assessment: Assessment) -> str | None:
     return assessment.reasons[0].code if assessment.reasons else None
 
 
-def _withdrawn(bench: Bench, current: Assessment, reason: Reason) -> Assessment:
-    return withdraw(current, code=reason.code, text=reason.text, as_of=bench.now(), software=bench.software)
+def _withdrawn(bench: Bench, current: Assessment, reason: Reason, standing: Standing) -> Assessment:
+    return withdraw(
+        current,
+        code=reason.code,
+        text=reason.text,
+        as_of=bench.now(),
+        software=bench.software,
+        replaced_by=standing.replaced_by,
+    )
 
 
 def opinion(bench: Bench, patient: str, known: Known, model: LoadedModel, now: dt.datetime) -> Assessment:

@@ -138,7 +138,7 @@ def _entry_deletion(
     if target.resource_type not in RELEVANT_TYPES:
         return irrelevant(target.resource_type, path)
     modified = response.last_modified if response else None
-    return deletion(target.resource_type, target.resource_id, sender, version=modified and f"deleted-{modified}")
+    return deletion(target.resource_type, target.resource_id, sender, version=modified and f"gone-{modified}")
 
 
 def _header(bundle: narrow.Bundle) -> dict[str, Any]:

@@ -35,6 +35,9 @@ def risk_assessment(
     extensions: list[Json] = [{"url": systems.ASSESSMENT_STATE, "valueCode": assessment.state.replace("_", "-")}]
     status = _STATUS.get(assessment.state, "preliminary")
     notes = notes_of(assessment)
+    if assessment.replaced_by is not None:
+        kept = {"reference": assessment.replaced_by}
+        extensions.append({"url": systems.PATIENT_REPLACED_BY, "valueReference": kept})
     if superseded_by is not None:
         new = f"RiskAssessment/{superseded_by}"
         extensions.append({"url": systems.SUPERSEDED_BY, "valueReference": {"reference": new}})

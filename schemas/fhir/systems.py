@@ -25,6 +25,7 @@ PROBABILITY_INTERVAL: Final = f"{ROOT}/StructureDefinition/probability-interval"
 VALUE_INTERVAL: Final = f"{ROOT}/StructureDefinition/value-interval"
 ASSESSMENT_STATE: Final = f"{ROOT}/StructureDefinition/assessment-state"
 SUPERSEDED_BY: Final = f"{ROOT}/StructureDefinition/superseded-by"
+PATIENT_REPLACED_BY: Final = f"{ROOT}/StructureDefinition/patient-replaced-by"
 
 # other people's
 UCUM: Final = "http://unitsofmeasure.org"

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,25 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from gateways.audit import Audit
+from gateways.database import Database
 from gateways.patient_tables import study_identities
 from schemas.assessment import Assessment
+from schemas.fhir.systems import PATIENT_REPLACED_BY
 from tests import records
 
 Json = dict[str, Any]
 NATIONAL = "urn:oid:2.16.840.1.113883.2.4.6.3"
 A, B = "https://a.example/fhir", "https://b.example/fhir"
 _numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """SQLite: the ties are read by plain queries, which tests/workers/test_erasure.py runs on both databases."""
+    made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
+    made.migrate()
+    yield made
+    made.close()
 
 
 def current(hands: Any, patient: str) -> Assessment | None:
@@ -75,6 +86,8 @@ def test_after_a_merge_the_survivor_has_the_inputs_of_both_and_the_other_is_with
     said = resource_of(hands, gone.id)
     assert said["status"] == "cancelled"
     assert any("Patient/p2" in note["text"] for note in said["note"]), "it says which record stands in its place"
+    pointer = {"url": PATIENT_REPLACED_BY, "valueReference": {"reference": "Patient/p2"}}
+    assert pointer in said["extension"]
     # and an event about the old record still reaches the survivor
     hands.push(records.t_score("p1", value=-3.3, name="later"))
     hands.work()
@@ -325,6 +338,29 @@ def test_the_images_of_a_merged_record_count_for_the_survivor(hands: Any, small_
     assert (found.state, found.study) == ("complete", "ImagingStudy/s-p1")
     with hands.bench.database.read() as connection:
         assert len(connection.execute(study_identities.select()).all()) == 1
+
+
+def test_a_resource_without_versions_comes_back_with_the_same_content_and_a_history_says_when_it_was_deleted(
+    hands: Any,
+) -> None:
+    value = records.t_score("p1", value=-2.4)
+    hands.push(records.patient("p1"), value)
+    hands.work()
+    for _ in range(2):
+        hands.delete("Observation", "t-p1")
+        hands.work()
+        assert why(current(hands, "Patient/p1")) == ["inputs-withdrawn"]
+        hands.push(value, value)
+        hands.work()
+        assert inputs(current(hands, "Patient/p1"))["t_score"] == -2.4
+    hands.push(version(records.t_score("p1", value=-2.6), 4, day=20))
+    gone = {
+        "request": {"method": "DELETE", "url": "Observation/t-p1"},
+        "response": {"status": "204", "lastModified": "2025-01-10T10:00:00Z"},
+    }
+    hands.push({"resourceType": "Bundle", "type": "history", "entry": [gone]})
+    hands.work()
+    assert inputs(current(hands, "Patient/p1"))["t_score"] == -2.6, "it was deleted before it came back"
 
 
 def test_late_and_repeated_versions_change_nothing_and_a_newer_one_brings_a_deleted_one_back(hands: Any) -> None:

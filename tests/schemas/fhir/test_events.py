@@ -124,7 +124,7 @@ def test_a_history_delete_has_the_version_that_its_response_states(make: Any) ->
         "response": {"status": "204", "lastModified": "2024-01-01T10:00:00Z"},
     }
     (event,) = read(make.bundle("history", gone)).events
-    assert event.version == "deleted-2024-01-01T10:00:00Z"
+    assert event.version == "gone-2024-01-01T10:00:00Z"
 
 
 def test_an_observation_of_a_group_is_skipped_and_said_so(make: Any) -> None:
