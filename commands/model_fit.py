@@ -25,6 +25,7 @@ from commands.exits import print_json
 from schemas.model import PER_YEAR, TimeUnit
 from vbq.cohort.data.table import Decimal
 from vbq.cohort.fit import Fitted, Kind, Request
+from vbq.cohort.sample_size import UNREACHABLE
 from vbq.cohort.survival.risksets import Ties
 from vbq.risk import artefact as artefact_file
 
@@ -163,6 +164,11 @@ def p_values(tests: dict[str, float | None]) -> str:
     return ", ".join(f"{name} p = {p:.3g}" if p is not None else f"{name} not testable" for name, p in tests.items())
 
 
+def reachable(people: int) -> int | None:
+    """A number of people, None where no number would do."""
+    return people if people < UNREACHABLE else None
+
+
 def fit_document(fitted: Fitted) -> dict[str, object]:
     """What --json prints of a fit."""
     model, size = fitted.fit, fitted.adequacy
@@ -179,10 +185,10 @@ def fit_document(fitted: Fitted) -> dict[str, object]:
         "log_likelihood_null": model.log_likelihood_null,
         "ph_test": fitted.ph_test,
         "sample_size": {
-            "wanted": list(size.wanted),
+            "wanted": [reachable(people) for people in size.wanted],
             "adequate": size.adequate,
-            "shrinkage": list(size.for_shrinkage),
-            "optimism": size.for_optimism,
+            "shrinkage": [reachable(people) for people in size.for_shrinkage],
+            "optimism": reachable(size.for_optimism),
             "overall_risk": size.for_overall_risk,
             "parameters_supported": list(size.parameters_supported),
         },

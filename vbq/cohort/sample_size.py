@@ -52,6 +52,8 @@ class Adequacy:
     @property
     def sentence(self) -> str:
         """The verdict, always printed."""
+        if self.for_shrinkage[0] >= UNREACHABLE:
+            return self._chance
         low, high = self.wanted
         few, many = self.parameters_supported
         verdict = "enough" if self.adequate else "too few: use fewer parameters, penalise, or collect more"
@@ -62,6 +64,17 @@ class Adequacy:
             f"{self.for_shrinkage[1]} at a cautious {self.r2_cautious:.3f}; optimism {self.for_optimism}; overall risk "
             f"to +-.05 {self.for_overall_risk}); the cohort has {self.n}: {verdict}. It supports {few} to {many} "
             "parameters by the shrinkage criterion"
+        )
+
+    @property
+    def _chance(self) -> str:
+        """The verdict on a fit that predicts nothing: its own R2 asks for infinitely many."""
+        s = "" if self.parameters == 1 else "s"
+        return (
+            "Riley's sample-size criteria: after correction for optimism this fit predicts no better than chance "
+            f"(R2 of 0), so no number of people would be enough at its own R2. At a cautious R2 of "
+            f"{self.r2_cautious:.3f} {self.parameters} parameter{s} want {self.for_shrinkage[1]} people, the overall "
+            f"risk to +-.05 wants {self.for_overall_risk}; the cohort has {self.n}: do not use this fit to predict"
         )
 
 

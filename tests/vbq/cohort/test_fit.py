@@ -4,10 +4,12 @@ import datetime as dt
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from vbq.cohort.artefact import Labels, to_artefact
 from vbq.cohort.data.reading import read_table
+from vbq.cohort.data.table import from_frame
 from vbq.cohort.errors import NoFit, UnusableCohort
 from vbq.cohort.fit import Fitted, Request
 from vbq.cohort.fitting import fit_cohort
@@ -84,7 +86,7 @@ def test_a_model_file_predicts_what_the_fit_predicts(reference) -> None:
     curves = curves_of(model, data.X[:20], theirs[:, 0])
     np.testing.assert_allclose(curves.survival.T, theirs[:, 1:], rtol=1e-8)
     np.testing.assert_allclose(curves.lower.T, reference.table("pbc_efron_lower.csv")[:, 1:], rtol=1e-8)
-    assert "not in years" in (model.servable_reason or "")
+    assert "hardly years; say --time-unit" in (model.servable_reason or "")
 
 
 def test_rows_with_gaps_are_left_out_and_said(visits) -> None:
@@ -153,3 +155,30 @@ def test_late_events_that_come_before_the_censored_times_are_true_event_times(rn
     ages = 60 + rng.exponential(8, 300)  # age as the time scale: no event early, yet the times are those of the events
     censored = np.full(300, 72.0)
     assert not look_for_visit_times(np.minimum(ages, censored), ages <= censored).recognised
+
+
+@pytest.mark.parametrize("moments", ["one event", "one moment"])
+def test_where_no_two_events_differ_in_time_proportional_hazards_are_not_testable_and_the_fit_stands(
+    moments: str,
+) -> None:
+    rng = np.random.default_rng(3)
+    n = 80
+    event = np.zeros(n, dtype=int)
+    event[[5] if moments == "one event" else slice(0, 20)] = 1
+    time = np.where(event == 1, 2.0, 6.0)
+    columns = {"time": time, "event": event, "a": rng.normal(size=n), "b": rng.normal(size=n)}
+    table = from_frame(pd.DataFrame(columns))
+    fitted = fit_cohort(table, Request("time", "event", ("a", "b"), exact_times=True))
+    assert fitted.ph_test == {"a": None, "b": None, "GLOBAL": None}
+    assert not any("proportional" in text for text in fitted.warnings)
+    assert np.isfinite(fitted.fit.coefficients).all()
+
+
+def test_a_fit_that_predicts_nothing_is_told_so_and_no_huge_number_is_printed() -> None:
+    rng = np.random.default_rng(6)
+    n = 120
+    columns = {"time": rng.uniform(1, 6, n), "event": np.ones(n, dtype=int), "a": rng.normal(size=n)}
+    fitted = fit_cohort(from_frame(pd.DataFrame(columns)), Request("time", "event", ("a",)))
+    assert fitted.adequacy.r2_anticipated == 0.0
+    assert "no number of people would be enough" in fitted.adequacy.sentence
+    assert "1000000000" not in " ".join(fitted.warnings)

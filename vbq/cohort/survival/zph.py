@@ -1,5 +1,6 @@
 """Are hazards proportional? The score test of R's cox.zph (survival 3), transform "km"."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,8 @@ from scipy.stats import chi2
 from vbq.cohort.arrays import Floats
 from vbq.cohort.survival.cox import CoxFit
 from vbq.cohort.survival.likelihood import information
+
+NO_INFORMATION = 1e-9  # share of what the covariate itself is known to; below it is rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +29,10 @@ class ProportionalHazards:
     scaled_residuals: Floats
     "(d, p) scaled Schoenfeld residuals plus the coefficient: an estimate of beta(t)"
 
-    def as_dict(self) -> dict[str, float]:
-        """The p of each covariate and GLOBAL."""
-        return {**{name: float(p) for name, p in zip(self.names, self.p_values, strict=True)}, "GLOBAL": self.global_p}
+    def as_dict(self) -> dict[str, float | None]:
+        """The p of each covariate and GLOBAL; None where it cannot be tested."""
+        named = [*zip(self.names, self.p_values.tolist(), strict=True), ("GLOBAL", self.global_p)]
+        return {name: None if math.isnan(p) else p for name, p in named}
 
 
 def km_transform(fit: CoxFit) -> Floats:
@@ -54,8 +58,10 @@ def proportional_hazards(fit: CoxFit) -> ProportionalHazards:
     p = len(fit.names)
     # theta's information given beta: I2 - I1 I0^-1 I1, the Schur complement of the joint information
     adjusted = I2 - I1 @ np.linalg.solve(I0, I1)
-    chi = U**2 / np.diag(adjusted) if p else np.zeros(0)
-    overall = float(U @ np.linalg.lstsq(adjusted, U, rcond=None)[0])
+    # With one event, or all events at one moment, there is no time along which an effect could change.
+    known = np.diag(adjusted) > NO_INFORMATION * np.diag(I0) * (centred**2).max()
+    chi = np.divide(U**2, np.diag(adjusted), out=np.full(p, np.nan), where=known)
+    overall = float(U @ np.linalg.lstsq(adjusted, U, rcond=None)[0]) if known.all() else math.nan
     increasing = slice(None, None, -1)
     scaled = fit.events * residuals @ np.linalg.inv(I0) / fit.design.scale + fit.coefficients
     return ProportionalHazards(
