@@ -13,6 +13,7 @@ from gateways.database import Database
 from gateways.ehr_tables import backfill_parts, backfills
 from gateways.tables import leases
 
+MOST_CODES = 100
 Mode = Literal["", "export", "search", "left"]
 
 
@@ -177,7 +178,9 @@ class BackfillState:
         with self._database.write() as connection:
             connection.execute(update(backfill_parts).where(mine).values(**values))
             row = connection.execute(select(backfills).where(whole).with_for_update()).one()
-            problems = Counter(json.loads(row.problems)) + batch.passed_over
+            problems = Counter(json.loads(row.problems))
+            for code, count in batch.passed_over.items():  # a server may make up codes without end
+                problems[code if code in problems or len(problems) < MOST_CODES else "other"] += count
             counts = {
                 "fresh": row.fresh + batch.fresh,
                 "known": row.known + batch.known,

@@ -95,8 +95,9 @@ def files_of(http: FhirHttp, manifest: dict[str, Any]) -> list[File]:
             if not isinstance(url, str) or not isinstance(row.get("type"), str):
                 raise Rejected(f"the export's manifest has a wrong entry in {kind}", code="export-manifest")
             count = row.get("count")
-            whole = count if isinstance(count, int) and not isinstance(count, bool) and count >= 0 else None
-            found.append(File(kind, row["type"][:64], _file_url(http, url, with_login=with_login), with_login, whole))
+            whole = count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 2**31 else None
+            name = row["type"] if row["type"].isalnum() and len(row["type"]) <= 64 else "unknown"
+            found.append(File(kind, name, _file_url(http, url, with_login=with_login), with_login, whole))
     if len(found) > MOST_FILES or not isinstance(manifest.get("output"), list):
         raise Rejected("the export's manifest names no list of files, or too many", code="export-manifest")
     return found

@@ -21,7 +21,7 @@ from urllib.parse import urlencode, urljoin
 from gateways.fhir_http import FhirHttp, Reply, inside
 from schemas.errors import Forbidden, Rejected
 from schemas.fhir.parse import parse_json
-from schemas.fhir.reference import read_reference
+from schemas.fhir.reference import read_reference, same_base
 from schemas.fhir.types import R4_TYPES
 
 MOST_PAGES = 1000
@@ -64,10 +64,10 @@ class FhirClient(AbstractContextManager["FhirClient"]):
 
         A reference to another server is Forbidden; nothing of it is repeated in the error.
         """
-        literal = read_reference(reference)
+        literal = read_reference(self.http.own(reference))
         if literal is None or literal.resource_type not in R4_TYPES:
             raise Rejected("not a literal reference to a FHIR R4 resource; it cannot be read", code="ehr-reference")
-        if literal.base is not None and literal.base != self.base:
+        if literal.base is not None and not same_base(literal.base, self.base):
             raise Forbidden(
                 "a reference leads to another server than the configured FHIR base; it was not followed",
                 code="ehr-elsewhere",

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import httpx
 
 FHIR_JSON = "application/fhir+json"
+# no-cache: HAPI answers the same search from what it found up to a minute ago
+HEADERS = {"Accept-Encoding": "gzip", "User-Agent": "vbq-cds", "Cache-Control": "no-cache"}
 LOGIN = "ehr-login"
 FORBIDDEN = "ehr-forbidden"
 CONNECT_SECONDS = 3.0
@@ -263,7 +265,7 @@ class FhirHttp:
                 private_network=self._private_network,
                 ca_file=self._ca_file,
                 timeout=httpx.Timeout(self.limits.silence_seconds, connect=CONNECT_SECONDS),
-                headers={"Accept-Encoding": "gzip", "User-Agent": "vbq-cds"},
+                headers=HEADERS,
                 deadline=self._deadline,
             )
             self._client.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))

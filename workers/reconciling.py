@@ -105,9 +105,16 @@ class Reconciler:
         source = place.sender.name
         begun = time.time()
         seen = marks.seen_until(source, kind)
-        search = Search(iso(seen - self._settings.reconcile_overlap_seconds))
+        start = seen - self._settings.reconcile_overlap_seconds
+        search = Search(iso(start))
         fresh = 0
         for page in pages_since(place.client, kind, search):
+            if any(moment < start - 1.0 for moment in last_updates(page)):
+                raise Rejected(
+                    "the server gives resources from before _lastUpdated: it cannot be searched by it, and polls of "
+                    "everything would wear it out; leave `reads` of this sender out, or set VBQ_RECONCILE_SECONDS=0",
+                    code="poll-not-possible",
+                )
             fresh += accept(bench, list(events_of_page(page, place)))
             ask_for(bench, page, place)
             seen = max([seen, *(min(moment, begun) for moment in last_updates(page))])

@@ -51,6 +51,22 @@ def test_a_reference_is_read_with_the_token(server: Hostile) -> None:
     assert {one.token for one in server.asked} == {"Bearer t0ken"}
 
 
+def test_a_server_may_call_itself_otherwise_where_that_is_configured(server: Hostile) -> None:
+    """Behind a proxy: references and next pages below an alias are read below the base."""
+    inner = "http://hapi:8080/fhir"
+    server.script = answers(
+        {
+            "Patient/p1": P1,
+            "Observation?page=2": bundle(observation(2)),
+            "Observation": bundle(observation(1), following=f"{inner}/Observation?page=2"),
+        }
+    )
+    with FhirClient(FhirHttp(server.base, aliases=[f"{inner}/"])) as client:
+        assert client.read(f"{inner}/Patient/p1") == P1
+        assert [row["id"] for row in client.search("Observation", {})] == ["o1", "o2"]
+    assert {one.headers["cache-control"] for one in server.asked} == {"no-cache"}
+
+
 @pytest.mark.parametrize(
     ("reference", "kind", "code"),
     [

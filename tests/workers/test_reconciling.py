@@ -169,6 +169,16 @@ def test_a_type_that_the_server_does_not_have_is_passed_over(hands: Any, server:
     assert accepted(hands) == ["Observation/t-p1"]
 
 
+def test_a_server_that_ignores_the_time_is_not_read_as_a_whole_every_time(hands: Any, server: Server) -> None:
+    old = [at(9000 + number, **records.t_score(f"p{number}")) for number in range(9)]
+    server.fault = lambda asked: Answer(200, bundle(*old[:2], following=f"{server.hosted.base}/Observation?page=2"))
+    assert not poll(hands)
+    (mark,) = {row.code for row in Watermarks(hands.bench.database).all()}
+    assert mark == "poll-not-possible"
+    assert accepted(hands) == []
+    assert "Observation?page=2" not in server.hosted.paths()
+
+
 def test_what_cannot_be_taken_becomes_a_dead_letter_and_stops_nothing(hands: Any, server: Server) -> None:
     server.rows = [
         at(9, **records.t_score()),
