@@ -239,6 +239,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.report:
         return show([json.loads(line) for line in options.report.read_text().splitlines()])
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped, also then
     minutes, rate = (1.0, 5.0) if options.quick else (options.minutes, options.rate)
     database = "postgresql" if options.database == "postgres" else "sqlite"
     with prepared(database) as (stage, study):
