@@ -1,4 +1,7 @@
-"""What a sender names and does not send: fetched at its server, searched for, its gaps closed. On both databases."""
+"""What a sender names and does not send: fetched at its server, searched for, its gaps closed.
+
+On both databases where that could matter.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,6 +22,7 @@ from tests.services.fhir_server import FhirServer, fhir_server
 from workers.notices import GAP_SECONDS
 
 Json = dict[str, Any]
+one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # what it is about is not the store
 
 
 @pytest.fixture
@@ -114,6 +118,7 @@ def test_what_an_id_only_notification_names_is_read_and_its_patient_with_it(site
     assert site.subscription().missing == 0
 
 
+@one_database
 def test_what_is_gone_was_deleted(site: Site) -> None:
     site.server.answers["Observation/t-p1"] = (200, versioned(records.t_score("p1")))
     site.server.answers["Patient/p1"] = (200, versioned(records.patient("p1")))
@@ -125,6 +130,7 @@ def test_what_is_gone_was_deleted(site: Site) -> None:
     assert site.kept()["Observation/t-p1"] is True
 
 
+@one_database
 def test_a_resource_that_reads_do_not_find_yet_gets_some_looks_before_it_counts_as_deleted(site: Site) -> None:
     site.notify(site.event(1, "Observation/t-p1"))
     site.hands.work()
@@ -137,6 +143,7 @@ def test_a_resource_that_reads_do_not_find_yet_gets_some_looks_before_it_counts_
     assert site.kept() == {"Observation/t-p1": False, "Patient/p1": False}
 
 
+@one_database
 def test_a_server_that_is_away_is_waited_for_however_long(site: Site) -> None:
     site.server.answers["Observation/t-p1"] = (503, {"resourceType": "OperationOutcome"})
     site.notify(site.event(1, "Observation/t-p1"))
@@ -155,6 +162,7 @@ def test_a_server_that_is_away_is_waited_for_however_long(site: Site) -> None:
     assert site.kept()["Observation/t-p1"] is False
 
 
+@one_database
 def test_an_answer_that_is_another_resource_is_a_dead_letter(site: Site) -> None:
     site.server.answers["Observation/t-p1"] = (200, versioned(records.t_score("p2")))
     site.notify(site.event(1, "Observation/t-p1"))
@@ -163,6 +171,7 @@ def test_an_answer_that_is_another_resource_is_a_dead_letter(site: Site) -> None
     assert (job.state, job.reason_code) == ("dead", "ehr-reply")
 
 
+@one_database
 def test_a_rest_hook_without_payload_searches_every_type_since_it_last_knew_all(site: Site) -> None:
     site.server.bundle("Patient?", versioned(records.patient("p1")))
     site.server.bundle("Observation?", versioned(records.t_score("p1")))
@@ -179,6 +188,7 @@ def test_a_rest_hook_without_payload_searches_every_type_since_it_last_knew_all(
     assert site.subscription("any").search_from is None
 
 
+@one_database
 def test_an_empty_notification_searches_and_a_type_that_the_server_lacks_is_passed_over(site: Site) -> None:
     site.server.bundle("Observation?", versioned(records.t_score("p1")))
     site.server.answers["Patient/p1"] = (200, versioned(records.patient("p1")))
@@ -222,6 +232,7 @@ def test_a_gap_in_the_numbers_is_closed_by_asking_for_the_events(site: Site) -> 
     assert not [path for path, _ in site.server.asked if "_lastUpdated" in path]
 
 
+@one_database
 def test_a_gap_is_closed_by_a_search_where_the_server_has_no_such_operation(site: Site) -> None:
     site.server.answers["Observation/t-p1"] = (200, versioned(records.t_score("p1")))
     for name in ("p1", "p2"):
@@ -253,6 +264,7 @@ def test_a_heartbeat_tells_of_events_that_never_came(site: Site) -> None:
     assert "Observation/t-p1" in site.kept()
 
 
+@one_database
 def test_a_sender_that_counts_anew_is_noticed_and_a_search_brings_what_got_lost(site: Site) -> None:
     site.server.bundle("Observation?", versioned(records.t_score("p1")))
     site.server.answers["Patient/p1"] = (200, versioned(records.patient("p1")))
@@ -269,6 +281,7 @@ def test_a_sender_that_counts_anew_is_noticed_and_a_search_brings_what_got_lost(
     assert site.subscription().resets == 1, "a late one does not begin a new count"
 
 
+@one_database
 def test_a_search_goes_on_where_the_time_was_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     first = [versioned(records.t_score("p1", name=f"o{i}"), at=f"2026-11-22T09:00:0{i}Z") for i in range(2)]
     last = versioned(records.t_score("p1", name="o9"), at="2026-11-22T09:00:09Z")
@@ -287,6 +300,7 @@ def test_a_search_goes_on_where_the_time_was_up(site: Site, monkeypatch: pytest.
     assert "Observation?page=2" not in [path for path, _ in site.server.asked], "the second run began at the last one"
 
 
+@one_database
 def test_what_a_search_finds_and_cannot_take_becomes_a_dead_letter(site: Site) -> None:
     bad = versioned({**records.t_score("p1"), "status": "bogus"})
     site.server.bundle("Observation?", bad)
