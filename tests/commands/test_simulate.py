@@ -71,6 +71,12 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path: Path) -> Non
         ("--fracture", "L9"),
         ("--fracture", "L2:2.0"),
         ("--fracture", "L2:0.3:smashed"),
+        ("--fracture", "L2:0.3:wedge:old"),
+        ("--modic", "L3"),
+        ("--modic", "L3/L4:5"),
+        ("--metal", "S1"),
+        ("--part", "elbow"),
+        ("--view-up-mm", "500"),
         ("--vbq", "0"),
         ("--matrix", "128", "--pixel-mm", "0.5"),
         ("--patient-id", "a b"),
@@ -81,6 +87,26 @@ def test_wrong_usage_is_said_and_writes_nothing(wrong: tuple[str, ...], tmp_path
     assert result.exit_code == 2
     assert result.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_conditions_are_asked_for_by_name_and_kept_in_the_truth(tmp_path: Path) -> None:
+    asked = ("--metal", "L3", "--metal", "L4", "--modic", "L1/L2:1", "--variant", "sacralised-l5", "--slices", "1")
+    assert make_study(*asked, "--fracture", "T12:0.3:wedge:acute", "--out", tmp_path / "s").exit_code == 0
+    truth = json.loads((tmp_path / "s" / "truth.json").read_text())
+    assert truth["parameters"]["conditions"]["metal"] == ["L3", "L4"]
+    assert truth["parameters"]["conditions"]["modic"] == [{"disc": "L1/L2", "type": 1}]
+    assert truth["parameters"]["fractures"][0]["acute"] is True
+    assert "L3" not in truth["levels"]
+    assert "L3" in truth["bodies"]
+
+
+def test_a_study_without_a_vbq_says_so(tmp_path: Path) -> None:
+    result = make_study(
+        "--sequence", "t2", "--slices", "1", "--matrix", "128", "--pixel-mm", "2", "--out", tmp_path / "s"
+    )
+    assert result.exit_code == 0
+    assert "no VBQ" in result.stderr
+    assert json.loads((tmp_path / "s" / "truth.json").read_text())["vbq"] is None
 
 
 def test_a_patient_fits_the_study(study: Path, tmp_path: Path) -> None:
