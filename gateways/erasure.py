@@ -183,11 +183,17 @@ class Erasure:
     def _places(self, connection: Connection, keys: Sequence[str]) -> list[tuple[Table, ColumnElement[bool]]]:
         """Every table with something about these records, and which of its rows. In the order of deletion."""
         ids = select(assessments.c.id).where(assessments.c.patient.in_(keys))
+        begins = select(func.substr(assessments.c.id, 1, 13)).where(
+            assessments.c.patient.in_(keys)
+        )  # of a first answer
         links = and_(patient_ties.c.kind != "identifier", patient_ties.c.value.in_(keys))
         events = inbox.c.id.in_(_event_ids(connection, keys))
         return [
             (shadow_scores, shadow_scores.c.assessment.in_(ids)),
-            (feedback, or_(feedback.c.patient.in_(keys), feedback.c.assessment.in_(ids))),
+            (
+                feedback,
+                or_(feedback.c.patient.in_(keys), feedback.c.assessment.in_(ids), feedback.c.assessment.in_(begins)),
+            ),
             (inbox, events),
             (patient_ties, or_(patient_ties.c.patient.in_(keys), links)),
             *((table, table.c.patient.in_(keys)) for table in BY_PATIENT),
