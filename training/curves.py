@@ -43,10 +43,10 @@ def draw(rows: Rows, target: Path) -> None:
 def still_rising(rows: Rows) -> dict[str, float]:
     """Change of each Dice per 1,000 steps over the last third of the steps at the full rate, by a straight line.
 
-    Empty where fewer than three rows lie there. Rows of another rate (warm-up, cool-down) do not count.
+    Empty where fewer than three rows lie there. Rows of a lower rate (warm-up, cool-down) do not count.
     """
     top = max((float(row["rate"]) for row in rows), default=0.0)
-    full = [row for row in rows if float(row["rate"]) == top]
+    full = [row for row in rows if float(row["rate"]) >= 0.95 * top]
     late = [row for row in full if int(row["step"]) >= 2 * int(full[-1]["step"]) / 3]
     if len(late) < 3:
         return {}

@@ -23,6 +23,7 @@ SIGNAL_OFF = 0.22  # of what the other bodies let expect at that height
 UNEVEN_SD, UNEVEN_TIMES = 0.22, 2.2
 BRIGHT_PART, DARK_PART = 0.15, -0.20  # of the 85th and the 15th percentile, on the log scale
 WHOLE_TOO = 0.08  # and the mean is off the same way: noise widens an oval to both sides
+PART_ONLY = 0.10  # and the other percentile is less so: the coil moves all of an oval alike
 VOID_BELOW, VOID_SHARE = 0.30, 0.08
 
 
@@ -78,11 +79,11 @@ def outlying(marrow: Mapping[Level, Marrow]) -> dict[Level, str]:
             found[level] = (
                 f"{amount:.0%} {word} than the other bodies let expect (lesion, haemangioma, oedema or fracture)"
             )
-        elif bright[index] > BRIGHT_PART and off[index] > WHOLE_TOO:
+        elif bright[index] > BRIGHT_PART and off[index] > WHOLE_TOO and bright[index] - dark[index] > PART_ONLY:
             found[level] = (
                 f"part of the oval is {math.expm1(bright[index]):.0%} brighter than in the other bodies (lesion)"
             )
-        elif dark[index] < DARK_PART and off[index] < -WHOLE_TOO:
+        elif dark[index] < DARK_PART and off[index] < -WHOLE_TOO and bright[index] - dark[index] > PART_ONLY:
             found[level] = (
                 f"part of the oval is {-math.expm1(dark[index]):.0%} darker than in the other bodies "
                 "(Modic change, Schmorl node, oedema or sclerosis)"
