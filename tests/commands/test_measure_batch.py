@@ -162,6 +162,16 @@ def _deadly(folder: Path) -> dict[str, object]:
     return row_of(folder.name, Measurement(status="needs_regions", algorithm=ALGORITHM, study_uid="2.25.1"), 0.0)
 
 
+def test_every_column_is_on_its_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
+    row = row_of("a", Measurement(status="measured", algorithm=ALGORITHM, study_uid="2.25.1"), 0.1)
+    of_a_level = {"mean": "mean, sd", "sd": "mean, sd"} | {name: f"_{name}" for name in ("used", "height_loss")}
+    of_a_level["suspected_genant"] = "_suspected_genant"
+    for name in row:
+        _, _, rest = name.removeprefix("csf_").partition("_")
+        assert of_a_level.get(rest, name) in page, name
+
+
 def test_a_folder_s_name_that_is_no_text_is_escaped() -> None:
     assert folder_name(Path(os.fsdecode(b"caf\xe9"))) == "caf\\xe9"
     assert folder_name(Path("Müller 1")) == "Müller 1"
