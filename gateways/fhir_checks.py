@@ -39,10 +39,10 @@ def described(client: FhirClient, *, writes: bool, reads: Iterable[str]) -> Find
         found.wrong.append(f"it is FHIR {version[:10]}, and only R4 is understood")
     rest = server_part(statement)
     if writes:
-        _writing(rest, found)
+        writing(rest, found)
     kinds = list(reads)
     if kinds:
-        _reading(rest, kinds, found)
+        reading(rest, kinds, found)
     return found
 
 
@@ -51,7 +51,8 @@ def server_part(statement: Json) -> Json:
     return next((row for row in _rows(statement.get("rest")) if row.get("mode") == "server"), {})
 
 
-def _writing(rest: Json, found: Finding) -> None:
+def writing(rest: Json, found: Finding) -> None:
+    """Add what `rest` says of writing results."""
     if "transaction" not in _codes(rest.get("interaction")):
         found.wrong.append("it does not state transactions, by which results are sent")
     resources = _resources(rest)
@@ -72,7 +73,8 @@ def _writing(rest: Json, found: Finding) -> None:
         )
 
 
-def _reading(rest: Json, kinds: list[str], found: Finding) -> None:
+def reading(rest: Json, kinds: list[str], found: Finding) -> None:
+    """Add what `rest` says of searching `kinds`."""
     resources = _resources(rest)
     lacking = [kind for kind in kinds if "search-type" not in _codes(resources.get(kind, {}).get("interaction"))]
     if lacking:

@@ -119,7 +119,7 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         bundle = self._document(self.http.get(url))
         if bundle.get("resourceType") != "Bundle" or bundle.get("type") not in ("searchset", "history", None):
             raise Rejected("the FHIR server answered a search with something else than a Bundle", code="ehr-reply")
-        return Page(tuple(_resources(bundle)), self._following(bundle, url))
+        return Page(tuple(_resources(bundle)), self.following(bundle, url))
 
     def transaction(self, bundle: Mapping[str, Any]) -> Json:
         """POST a transaction or batch Bundle, once; the response Bundle.
@@ -172,7 +172,8 @@ class FhirClient(AbstractContextManager["FhirClient"]):
         except Rejected as error:
             raise Rejected(f"the FHIR server's reply cannot be read: {error.detail}", code="ehr-reply") from None
 
-    def _following(self, bundle: Json, url: str) -> str | None:
+    def following(self, bundle: Json, url: str) -> str | None:
+        """The next page that `bundle` (from `url`) names, below the base; None where there is none. Raises Forbidden."""
         links = bundle.get("link")
         rows = [row for row in links if isinstance(row, dict)] if isinstance(links, list) else []
         stated = next((row.get("url") for row in rows if row.get("relation") == "next"), None)
