@@ -52,7 +52,7 @@ def subscribe(*, base: str, endpoint: str | None, dry_run: bool, remove: bool, a
     _check(base, where, given)
     wanted = [] if remove else _wanted(where, given)
     with _client(settings, base.rstrip("/")) as client:
-        todo = plan(subscriptions_of(client, where), wanted, where)
+        todo = plan(subscriptions_of(client, where), wanted, where, exact=remove)
         rows = _named(todo) if dry_run else []
         if not dry_run:
             apply(client, todo, lambda step, row: rows.append((step, row)))

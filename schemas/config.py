@@ -148,7 +148,9 @@ class Sender(Record):
     requests_per_second: float | None = Field(
         default=None, gt=0, description="more than that gets 429 (at each web process); none: not limited"
     )
-    burst_requests: int = Field(default=100, ge=1, description="how many may come at once within that")
+    burst_requests: int | None = Field(
+        default=None, ge=1, description="how many may come at once; none: what a second allows, one at least"
+    )
     private_network: PrivateNetwork = False
     ca_file: CaFile = None
     reads: Auth | None = Field(

@@ -20,7 +20,7 @@ class Rates:
 
     def __init__(self, senders: Sequence[Sender], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._buckets = {
-            sender.name: Bucket(sender.requests_per_second, sender.burst_requests, clock())
+            sender.name: Bucket(sender.requests_per_second, burst_of(sender), clock())
             for sender in senders
             if sender.requests_per_second
         }
@@ -36,6 +36,11 @@ class Rates:
             wait = bucket.take(self._clock())
         if wait > 0:
             _too_many(name, math.ceil(wait))
+
+
+def burst_of(sender: Sender) -> int:
+    """How many requests of `sender` may come at once."""
+    return sender.burst_requests or max(1, math.ceil(sender.requests_per_second or 1.0))
 
 
 def _too_many(name: str, seconds: int) -> NoReturn:

@@ -100,10 +100,11 @@ class Plan:
     remove: tuple[Json, ...] = ()
 
 
-def plan(existing: Iterable[Json], wanted: Sequence[Json], endpoint: str) -> Plan:
-    """How to get from `existing` to exactly `wanted` among those that notify `endpoint`; others are left alone.
+def plan(existing: Iterable[Json], wanted: Sequence[Json], endpoint: str, *, exact: bool = False) -> Plan:
+    """How to get from `existing` to one of each `wanted` that notifies `endpoint`; those of others are left alone.
 
     One that is there and stopped (status error or off) is asked for again; one that is there twice is removed once.
+    `exact`: so is whatever else notifies `endpoint`.
     """
     ours = [row for row in existing if _endpoint(row) == endpoint and isinstance(row.get("id"), str)]
     create: list[Json] = []
@@ -121,7 +122,9 @@ def plan(existing: Iterable[Json], wanted: Sequence[Json], endpoint: str) -> Pla
             keep.append(best)
         else:
             update.append({**{key: value for key, value in best.items() if key not in (*_OURS, "error")}, **want})
-    return Plan(tuple(create), tuple(update), tuple(keep), tuple(row for row in ours if row["id"] not in taken))
+    topics = {_topic(want) for want in wanted}
+    left = [row for row in ours if row["id"] not in taken and (exact or _topic(row) in topics)]
+    return Plan(tuple(create), tuple(update), tuple(keep), tuple(left))
 
 
 def _endpoint(subscription: Mapping[str, Any]) -> object:

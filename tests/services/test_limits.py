@@ -14,14 +14,16 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
+from werkzeug.exceptions import TooManyRequests
 
 from gateways.database import Database
 from gateways.room import LOOK_SECONDS, Room
 from gateways.settings import Settings
+from schemas.config import Sender
 from schemas.errors import StoreUnavailable
 from schemas.fhir.full import validate
 from services.outside import Outside
-from services.rates import Bucket
+from services.rates import Bucket, Rates
 
 TOKEN = {"Authorization": "Bearer made-up-token", "Content-Type": "application/fhir+json"}
 
@@ -44,6 +46,19 @@ def test_a_sender_that_is_too_fast_hears_when_to_come_back(
     assert app.extensions["outside"].inbox.stats()["accepted"] == 3
     # a wrong token costs its owner's bucket nothing, and another sender has one of its own
     assert client.post("/events", json=patient(9), headers={"Authorization": "Bearer x"}).status_code == 401
+
+
+@pytest.mark.parametrize(("per_second", "burst", "at_once"), [(0.2, None, 1), (4.5, None, 5), (4.5, 9, 9)])
+def test_without_a_burst_of_its_own_a_sender_has_what_a_second_allows(
+    per_second: float, burst: int | None, at_once: int
+) -> None:
+    limited = Sender(name="a", bearer_sha256="0" * 64, requests_per_second=per_second, burst_requests=burst)
+    rates = Rates([limited], clock=lambda: 0.0)
+    for _ in range(at_once):
+        rates.check("a")
+    with pytest.raises(TooManyRequests):
+        rates.check("a")
+    rates.check("another sender, who has no limit")
 
 
 @given(st.lists(st.floats(0, 3), max_size=60), st.floats(0.1, 50), st.integers(1, 20))

@@ -25,36 +25,14 @@ from services.app import create_app
 from services.outside import connect
 from tests import records
 from tests.ehr_server import sekmet
+from tests.topics import TOPIC, observations_topic
 from workers.bench import Bench
 from workers.events import take_events
 from workers.fetching import fetch
 from workers.outcomes import run_job
 
 TOKEN = "made-up-token-of-the-server"
-TOPIC = "http://example.org/SubscriptionTopic/observations"
 Json = dict[str, Any]
-
-
-def topic() -> Json:
-    """A topic as sekmet keeps it: a Basic with R5's elements as extensions."""
-    url = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic"
-    trigger = [
-        {"url": "description", "valueMarkdown": "any Observation"},
-        {"url": "resource", "valueUri": "http://hl7.org/fhir/StructureDefinition/Observation"},
-        {"url": "supportedInteraction", "valueCode": "create"},
-        {"url": "supportedInteraction", "valueCode": "update"},
-    ]
-    return {
-        "resourceType": "Basic",
-        "id": "topic-observations",
-        "code": {"coding": [{"system": "http://hl7.org/fhir/fhir-types", "code": "SubscriptionTopic"}]},
-        "modifierExtension": [{"url": f"{url}.status", "valueCode": "active"}],
-        "extension": [
-            {"url": f"{url}.url", "valueUri": TOPIC},
-            {"url": f"{url}.title", "valueString": "Observations"},
-            {"url": f"{url}.resourceTrigger", "extension": trigger},
-        ],
-    }
 
 
 class Site:
@@ -136,7 +114,7 @@ def site(tmp_path: Path, short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
 def test_what_changed_there_is_here_whatever_its_notifications_carry(site: Site) -> None:
     """One after the other, under one Subscription that is changed: its server goes on counting."""
-    site.put(topic())
+    site.put(observations_topic())
     for round_, content in enumerate(("id-only", "empty", "full-resource")):
         name = f"p{round_}"
         site.put(records.patient(name))

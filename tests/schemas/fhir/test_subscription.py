@@ -62,13 +62,14 @@ def test_what_a_server_adds_is_no_difference() -> None:
     assert plan([there], WANTED[:1], HERE).keep == (there,)
 
 
-def test_doubles_and_ours_that_nobody_wants_are_removed_and_others_left_alone() -> None:
+def test_doubles_are_removed_and_others_left_alone_unless_all_of_ours_shall_go() -> None:
     double = [kept(WANTED[0], number) for number in (1, 2)]
     theirs = kept(rest_hook("Patient?", Channel("https://other.example/hook")), 3)
     unwanted = kept(rest_hook("Device?", CHANNEL), 4)
     found = plan([*double, theirs, unwanted, {"resourceType": "Subscription"}], WANTED[:1], HERE)
-    assert ([row["id"] for row in found.keep], [row["id"] for row in found.remove]) == (["s1"], ["s2", "s4"])
-    assert [row["id"] for row in plan([*double, theirs], [], HERE).remove] == ["s1", "s2"]
+    assert ([row["id"] for row in found.keep], [row["id"] for row in found.remove]) == (["s1"], ["s2"])
+    gone = plan([*double, theirs, unwanted], [], HERE, exact=True)
+    assert [row["id"] for row in gone.remove] == ["s1", "s2", "s4"]
 
 
 @given(st.lists(st.sampled_from([*WANTED, *TOPICS]), max_size=8), st.data())
