@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import click
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from commands.doctor_fhir import servers
 from commands.exits import DONE, FAILED, print_json
-from gateways import reach, redis_server
+from gateways import archive, dimse, redis_server
 from gateways.card_policy import card_policy
 from gateways.database import Database
 from gateways.keys import parse_jwks, read_jwks
@@ -20,7 +21,7 @@ from gateways.models import Models
 from gateways.remote_keys import fetch_jwks
 from gateways.settings import LOOPBACK, Settings, load_settings
 from schemas.config import Config
-from schemas.errors import NotConfigured, StoreUnavailable, Unavailable, VbqError
+from schemas.errors import Forbidden, NotConfigured, StoreUnavailable, TooLarge, Unavailable, VbqError
 
 ENOUGH_FREE_BYTES = 2**30
 
@@ -181,22 +182,21 @@ def _studies(settings: Settings, config: Config) -> Iterator[Check]:
 
 
 def _pacs(_: Settings, config: Config) -> Iterator[Check]:
-    for pacs in config.pacs:
-        yield _answers(f"PACS {pacs.name}", f"{pacs.wado_rs.rstrip('/')}/studies?limit=1")
+    """Away is not fatal: studies wait in the database. An archive that does not let us in is a matter of settings."""
+    asked = [(pacs.name, partial(archive.lets_us_in, pacs)) for pacs in config.pacs]
+    asked += [(place.name, partial(dimse.lets_us_in, place)) for place in config.dimse]
+    for name, ask in asked:
+        try:
+            yield Check(f"PACS {name}", ok=True, detail=ask(), needed=False)
+        except Unavailable as error:
+            yield Check(f"PACS {name}", ok=False, detail=f"{error.detail}; its studies wait", needed=False)
+        except (NotConfigured, Forbidden, TooLarge) as error:
+            yield Check(f"PACS {name}", ok=False, detail=error.detail)
 
 
 def _fhir(settings: Settings, config: Config) -> Iterator[Check]:
     for row in servers(settings, config):
         yield Check(*row)
-
-
-def _answers(name: str, url: str) -> Check:
-    """Away is not fatal: work for it waits in the database and is tried again."""
-    try:
-        status = reach.http_status(url)
-    except Unavailable as error:
-        return Check(name, ok=False, detail=f"{url}: {error.detail}; what is for it waits", needed=False)
-    return Check(name, ok=True, detail=f"{url} answers with HTTP {status}", needed=False)
 
 
 def _address(settings: Settings, _: Config) -> Iterator[Check]:

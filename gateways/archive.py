@@ -150,6 +150,18 @@ def open_archive(pacs: Pacs) -> Iterator[Archive]:
         ) from error
 
 
+def lets_us_in(pacs: Pacs) -> str:
+    """For `vbq doctor`: what it answers to a query for one study, as its login allows. Raises as `open_archive`.
+
+    The answer itself is not looked at: it is a patient's.
+    """
+    with open_archive(pacs) as archive:
+        answer = archive.ask("GET", "studies", DICOM_JSON, params={"limit": "1"})
+    if answer.status not in (200, 204):
+        raise NotConfigured(f"it answers {answer.status} to a query for studies; check the path of pacs.wado_rs")
+    return f"answers queries (HTTP {answer.status}) and lets us in"
+
+
 def absent() -> PacsUnavailable:
     """Studies are announced before they have arrived."""
     return PacsUnavailable(

@@ -61,6 +61,12 @@ def fetch_study(archive: DimseArchive, study_uid: str, scratch: Path, limits: Di
     return target
 
 
+def lets_us_in(archive: DimseArchive) -> str:
+    """For `vbq doctor`: whether it takes an association of ours. Raises PacsUnavailable."""
+    with _Association.open(archive):
+        return "takes our association"
+
+
 class _Association:
     """One association: questions and images."""
 

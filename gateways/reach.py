@@ -23,7 +23,7 @@ import httpx
 
 from gateways.deadline import Deadline, TimedBackend
 from gateways.origins import origin_of, refusal
-from schemas.errors import Forbidden, NotConfigured, Unavailable
+from schemas.errors import Forbidden, NotConfigured
 
 SECONDS = 3.0
 Resolve = Callable[[str, int], list[str]]
@@ -56,18 +56,6 @@ def open_client(
         deadline=deadline,
     )
     return httpx.Client(transport=transport, timeout=timeout, headers=headers, follow_redirects=False, trust_env=False)
-
-
-def http_status(url: str, *, private_network: bool = False, ca_file: Path | None = None) -> int:
-    """The HTTP status of GET `url`; any status means that somebody answers. Raises Unavailable after 3 s.
-
-    For `vbq doctor`: `url` is itself configured. Raises Forbidden where it leads to an address that is refused.
-    """
-    try:
-        with open_client([url], private_network=private_network, ca_file=ca_file) as client:
-            return client.get(url, headers={"Accept": "application/json"}).status_code
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"no answer ({type(error).__name__})") from error
 
 
 class _Guarded(httpx.HTTPTransport):

@@ -117,6 +117,9 @@ class ReceivedStudies:
             with contextlib.suppress(OSError):
                 if self._clock() - path.stat().st_mtime > STALE_PART_SECONDS:
                     path.unlink()
+        for path in self.root.glob("*.json"):
+            if not path.with_suffix("").is_dir():  # the study was erased
+                path.unlink(missing_ok=True)
         old = [row.name for row in self.all() if self._clock() - row.changed > keep_seconds]
         for name in old:
             self.remove(name)

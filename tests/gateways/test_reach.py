@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from gateways.origins import origin_of, refusal, same_origin
-from gateways.reach import http_status, open_client
-from schemas.errors import Forbidden, NotConfigured, Unavailable
+from gateways.reach import open_client
+from schemas.errors import Forbidden, NotConfigured
 
 
 class Listener(ThreadingHTTPServer):
@@ -220,14 +220,6 @@ def test_a_ca_file_that_is_none_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "ca.pem", tmp_path / "absent.pem"):
         with pytest.raises(NotConfigured):
             open_client(["https://ehr.example"], ca_file=path)
-
-
-def test_the_doctor_hears_who_answers(listener: Listener) -> None:
-    assert http_status(f"http://127.0.0.1:{listener.port}/") == 200
-    listener.shutdown()
-    listener.server_close()
-    with pytest.raises(Unavailable):
-        http_status(f"http://127.0.0.1:{listener.port}/")
 
 
 def test_a_name_that_nobody_knows_is_a_failed_connection() -> None:

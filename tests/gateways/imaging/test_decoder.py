@@ -32,10 +32,14 @@ def decoder() -> Iterator[Decoder]:
 
 
 @pytest.fixture
-def stuck(tmp_path: Path) -> Path:
-    """A file that cannot be read to its end: opening it waits for a writer who never comes."""
-    os.mkfifo(tmp_path / "stuck")
-    return tmp_path / "stuck"
+def stuck() -> Instance:
+    """JPEG-LS data on which the C++ decoder (CharLS, through pyjpegls) never ends, found by benchmarks/fuzz.py."""
+    return images([Path(__file__).parent / "jpeg_ls_hang.dcm"])[0]
+
+
+def images(paths: list[Path]) -> list[Instance]:
+    """The images of files, as this process reads them."""
+    return [one for found in Here().headers(paths, LIMITS) if isinstance(found, list) for one in found]
 
 
 def child_of(decoder: Decoder) -> int:
@@ -54,7 +58,7 @@ def signalled(decoder: Decoder, number: signal.Signals, *, times: int = 1) -> No
             process = decoder._process
             if process is None or process.pid in seen or not decoder._ready:
                 continue
-            time.sleep(0.1)
+            time.sleep(0.4)  # it is at the image that hangs by then
             seen.add(process.pid)
             process.send_signal(number)
 
@@ -104,25 +108,15 @@ def test_broken_files_get_the_same_reasons_as_here(decoder: Decoder, writer: Any
     assert {type(one) for one in decoder.slices(instances, LIMITS)} == {Slice, Reason}
 
 
-def test_a_file_that_hangs_costs_its_time_and_itself(decoder: Decoder, writer: Any, stuck: Path) -> None:
-    good = writer.series()
+def test_an_image_that_hangs_its_decoder_is_given_up_on(decoder: Decoder, writer: Any, stuck: Instance) -> None:
+    good = images(writer.series())
+    decoder.slices(good[:1], LIMITS)  # it runs
     started = time.monotonic()
-    found = decoder.headers([good[0], stuck, good[1]], LIMITS)
-    assert time.monotonic() - started < 10
-    assert isinstance(found[0], list)
+    found = decoder.slices([good[0], stuck, good[1]], LIMITS)
+    assert time.monotonic() - started < 15  # one second, and the start of another child
+    assert [type(one) for one in found] == [Slice, Reason, Slice]
     assert isinstance(found[1], Reason)
     assert found[1].code == "decoder-time"
-    assert isinstance(found[2], list)
-
-
-def test_an_image_that_hangs_its_decoder_is_given_up_on(decoder: Decoder, writer: Any) -> None:
-    """Found by benchmarks/fuzz.py: JPEG-LS data on which the C++ decoder (CharLS, through pyjpegls) never ends."""
-    hang = Path(__file__).parent / "jpeg_ls_hang.dcm"
-    instances = [one for path in (hang, *writer.series()[:1]) for one in Here().headers([path], LIMITS)[0]]
-    found = decoder.slices([one for one in instances if isinstance(one, Instance)], LIMITS)
-    assert isinstance(found[0], Reason)
-    assert found[0].code == "decoder-time"
-    assert isinstance(found[1], Slice)
 
 
 def test_an_empty_file_is_no_dicom(decoder: Decoder, tmp_path: Path) -> None:
@@ -132,30 +126,30 @@ def test_an_empty_file_is_no_dicom(decoder: Decoder, tmp_path: Path) -> None:
     assert found.code == "dicom-prefix"
 
 
-def test_files_that_all_hang_are_given_up_on(decoder: Decoder, stuck: Path) -> None:
+def test_images_that_all_hang_are_given_up_on(decoder: Decoder, stuck: Instance) -> None:
     started = time.monotonic()
-    found = decoder.headers([stuck] * 50, LIMITS)
-    assert time.monotonic() - started < 20
+    found = decoder.slices([stuck] * 50, LIMITS)
+    assert time.monotonic() - started < 40  # three times a second and a start, whatever else the machine does
     assert [one.code for one in found if isinstance(one, Reason)] == ["decoder-time"] * 50
 
 
-def test_a_file_that_crashes_the_child_spoils_only_itself(decoder: Decoder, writer: Any, stuck: Path) -> None:
-    good = writer.series()
+def test_a_file_that_crashes_the_child_spoils_only_itself(decoder: Decoder, writer: Any, stuck: Instance) -> None:
+    good = images(writer.series())
     open_study(writer.root, reader=decoder)
-    signalled(decoder, signal.SIGABRT)  # as a decoder in C or Rust ends: here while it is at the second file
-    found = decoder.headers([good[0], stuck, good[1]], LIMITS)
-    assert [type(one) for one in found] == [list, Reason, list]
+    signalled(decoder, signal.SIGABRT)  # as a decoder in C or Rust ends: here while it is at the second image
+    found = decoder.slices([good[0], stuck, good[1]], LIMITS)
+    assert [type(one) for one in found] == [Slice, Reason, Slice]
     assert isinstance(found[1], Reason)
     assert found[1].code == "decoder-died"
 
 
-def test_a_child_killed_from_outside_is_no_fault_of_the_file(writer: Any, stuck: Path) -> None:
+def test_a_child_killed_from_outside_is_no_fault_of_the_file(writer: Any, stuck: Instance) -> None:
     writer.series()
     with Decoder(file_seconds=5) as decoder:
         open_study(writer.root, reader=decoder)
         signalled(decoder, signal.SIGKILL, times=3)
         with pytest.raises(Unavailable) as caught:
-            decoder.headers([stuck], LIMITS)
+            decoder.slices([stuck], LIMITS)
         assert caught.value.reason_code == "decoder-killed"
         assert open_study(writer.root, reader=decoder).study.series  # and the next study is read
 

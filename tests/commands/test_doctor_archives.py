@@ -1,0 +1,56 @@
+"""vbq doctor asks each archive whether it answers and lets us in, and shows nothing of what it answers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from commands.doctor import doctor
+from gateways.settings import Settings
+from tests.gateways.imaging.archive import running
+from tests.gateways.imaging.conftest import StudyWriter
+from tests.gateways.imaging.test_dimse import Peer, free_port, listening
+
+
+def archive_check(monkeypatch: pytest.MonkeyPatch, place: Path, **config: Any) -> dict[str, Any]:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"VBQ_{name.upper()}", raising=False)
+    (place / "config.yaml").write_text(yaml.safe_dump(config))
+    monkeypatch.setenv("VBQ_DATA_DIR", str(place / "data"))
+    monkeypatch.setenv("VBQ_CONFIG", str(place / "config.yaml"))
+    done = CliRunner().invoke(doctor, ["--json"], standalone_mode=False)
+    assert "SYNTH" not in done.output
+    (row,) = (row for row in json.loads(done.stdout)["checks"] if row["name"] == "PACS main")
+    return dict(row)
+
+
+def test_an_archive_that_lets_us_in_is_well_and_others_say_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    writer = StudyWriter(tmp_path / "study")
+    writer.series()
+    with running(writer.root) as server:
+        server.answer = b"[]"
+        pacs = {"name": "main", "wado_rs": server.url}
+        assert archive_check(monkeypatch, tmp_path, pacs=[pacs])["ok"]
+        for fault, words in ((401, "pacs.auth"), (404, "path of pacs.wado_rs"), (503, "answered 503")):
+            server.fault = fault
+            row = archive_check(monkeypatch, tmp_path, pacs=[pacs])
+            assert not row["ok"]
+            assert words in row["detail"]
+    row = archive_check(monkeypatch, tmp_path, pacs=[{**pacs, "wado_rs": "http://169.254.169.254/dicom-web"}])
+    assert "link-local or metadata" in row["detail"]
+
+
+def test_an_archive_that_speaks_dimse_is_asked_for_an_association(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    place = {"name": "main", "host": "127.0.0.1", "port": free_port(), "ae_title": "ARCHIVE"}
+    (tmp_path / "empty").mkdir()
+    peer = Peer(tmp_path / "empty")
+    peer.port = place["port"]  # type: ignore[assignment]  # of a dictionary of both kinds
+    with listening(peer):
+        assert archive_check(monkeypatch, tmp_path, dimse=[place])["ok"]
+        row = archive_check(monkeypatch, tmp_path, dimse=[{**place, "calling_ae_title": "STRANGER"}])
+        assert "takes no association" in row["detail"]
