@@ -118,7 +118,8 @@ def default_steps() -> list[str]:
     about = (
         "R's `coxph` stops when a step changes the log-likelihood by less than 1e-9 of itself (`eps` of "
         "`coxph.control`). Ours goes on until a step changes nothing, as R does with a smaller `eps`; the reference "
-        "files agree with that. Against R with its defaults one sees how far from the solution R stopped, still within 1e-6:"
+        "files agree with that. Against R with its defaults one sees how far from the solution R stopped, still within "
+        "1e-6:"
     )
     program = shutil.which("Rscript")
     if program is None:
