@@ -173,7 +173,7 @@ class FhirClient(AbstractContextManager["FhirClient"]):
             raise Rejected(f"the FHIR server's reply cannot be read: {error.detail}", code="ehr-reply") from None
 
     def following(self, bundle: Json, url: str) -> str | None:
-        """The next page that `bundle` (from `url`) names, below the base; None where there is none. Raises Forbidden."""
+        """The next page that `bundle` (from `url`) names, below the base; None where there is none."""
         links = bundle.get("link")
         rows = [row for row in links if isinstance(row, dict)] if isinstance(links, list) else []
         stated = next((row.get("url") for row in rows if row.get("relation") == "next"), None)

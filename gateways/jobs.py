@@ -11,6 +11,7 @@ from gateways.inbox import HOLD_SECONDS, Claim, Clock
 from gateways.tables import OPEN_JOBS, jobs
 from schemas.errors import Superseded
 
+SPREAD = 16
 Kind = Literal["measure", "assess", "publish", "fetch"]
 
 
@@ -154,6 +155,13 @@ class Jobs:
         attempts = jobs.c.attempts - 1 if spared else jobs.c.attempts
         values = {"attempts": attempts, "reason_code": code, "reason_text": text, "due_at": due_at}
         self._settle(connection, job, state="due", **values)
+
+    def put_off(self, connection: Connection, kind: Kind, *, delay_seconds: float) -> None:
+        """What is due of `kind` waits as well, each a little longer than the one before (a quarter of it at most)."""
+        now = self._clock()
+        due = and_(OPEN_JOBS, jobs.c.kind == kind, jobs.c.state == "due", jobs.c.due_at <= now)
+        spread = (jobs.c.id % SPREAD) * (delay_seconds / (4 * SPREAD))
+        connection.execute(update(jobs).where(due).values(due_at=now + delay_seconds + spread, woken_at=None))
 
     def bury(self, connection: Connection, job: Job, *, code: str, text: str) -> None:
         """Dead, with the reason; a bump or a replay brings it back. If one came while it ran, it runs again."""

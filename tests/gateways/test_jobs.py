@@ -177,3 +177,32 @@ def test_a_call_that_came_twice_takes_the_work_that_waits_longest(database: Data
     assert [first.subject, again.subject, then.subject] == ["c", "a", "d"]
     assert jobs.claim(rows[2], else_kind="assess") is None
     assert jobs.claim(rows[2]) is None
+
+
+def test_an_attempt_that_is_spared_does_not_count(jobs: Jobs, database: Database, clock: Any) -> None:
+    row = bump(database, jobs)
+    for spared, attempts in ((False, 1), (True, 2), (True, 2), (False, 2)):
+        clock.pass_(10)
+        job = jobs.claim(row)
+        assert job is not None
+        assert job.claim.attempts == attempts
+        with database.write() as connection:
+            jobs.fail(connection, job, code="away", text="away", delay_seconds=5, spared=spared)
+
+
+def test_what_is_due_of_a_kind_is_put_off_together(jobs: Jobs, database: Database, clock: Any) -> None:
+    with database.write() as connection:
+        rows = [jobs.bump(connection, "publish", f"Patient/p{n}", f"Patient/p{n}") for n in range(40)]
+        other = jobs.bump(connection, "assess", "Patient/p1", "Patient/p1")
+    held = jobs.claim(rows[0])
+    assert held is not None
+    with database.write() as connection:
+        jobs.put_off(connection, "publish", delay_seconds=10)
+    assert jobs.claim(rows[1]) is None
+    assert jobs.claim(other) is not None
+    clock.pass_(9.9)
+    assert not [row for row in rows[1:] if jobs.claim(row) is not None]
+    clock.pass_(2.7)
+    assert len([row for row in rows[1:] if jobs.claim(row) is not None]) == 39
+    with database.write() as connection:
+        jobs.finish(connection, held)  # what is at work is left alone

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import select
 
+from gateways.circuit import FAILURES
 from gateways.database import Database
 from gateways.ehr_tables import ehr_sends
 from tests import records
@@ -214,3 +215,22 @@ def test_an_ehr_that_is_away_for_long_makes_no_dead_letter(start: Any, server: H
     server.script = Store()
     work_it_out(hands)
     assert server.script.results() == ["preliminary"]
+
+
+def test_a_backlog_waits_for_an_ehr_that_is_away_without_asking_it(start: Any, server: Hostile) -> None:
+    there = Store()
+    hands = start(there)
+    hands.work()
+    server.script = lambda asked: Answer(500)
+    server.asked.clear()
+    for number in range(20):
+        hands.push(records.patient(f"q{number}"), records.t_score(f"q{number}"))
+    hands.work()
+    assert len(server.asked) == FAILURES
+    assert not [kind for _, kind in hands.due() if kind == "publish"]
+    server.script = there
+    hands.hurry()
+    hands.work()
+    hands.hurry()
+    hands.work()
+    assert there.results() == ["preliminary"] * 21
