@@ -11,6 +11,7 @@ from schemas.config import Config, Ehr
 from schemas.errors import NotConfigured
 from schemas.record import problems_of
 
+REDIS_SCHEMES = ("redis://", "rediss://", "redis+socket://", "unix://", "sentinel://")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -21,7 +22,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default=Path("var"), description="everything that the embedded stack writes lies below it")
     database_url: str = Field(default="", description="SQLAlchemy URL; empty: SQLite in data_dir")
-    redis_url: str = Field(default="", description="broker; empty: `vbq up` starts its own Redis in data_dir")
+    redis_url: str = Field(default="", description="Redis; empty: `vbq up` starts its own in data_dir")
     broker_url: str = Field(
         default="", description="RabbitMQ (amqp://...) for Celery's messages; empty: they go through Redis"
     )
@@ -79,6 +80,16 @@ class Settings(BaseSettings):
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR"
     )
     study_roots: list[Path] = Field(default_factory=list, description="JSON list; added to study_roots of the config")
+
+    @model_validator(mode="after")
+    def _brokers_are_told_apart(self) -> Self:
+        if self.redis_url and not self.redis_url.startswith(REDIS_SCHEMES):
+            raise ValueError("VBQ_REDIS_URL must be the URL of a Redis; that of a RabbitMQ goes into VBQ_BROKER_URL")
+        if self.broker_url and not self.broker_url.startswith(("amqp://", "amqps://", "pyamqp://")):
+            raise ValueError(
+                "VBQ_BROKER_URL must begin with amqp:// or amqps://; that of a Redis goes into VBQ_REDIS_URL"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leases_outlive_tasks(self) -> Self:

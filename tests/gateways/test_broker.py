@@ -19,7 +19,7 @@ from schemas.errors import BrokerUnavailable
 def test_the_settings_that_faults_taught() -> None:
     settings = Settings(task_seconds=100, lease_seconds=150)
     app = make_app(settings)
-    assert not app.conf.task_acks_late, "an acknowledgement after Redis came back would end the worker"
+    assert app.conf.task_acks_late is False, "an acknowledgement after Redis came back would end the worker"
     assert app.conf.worker_prefetch_multiplier == 1
     assert app.conf.accept_content == ["json"]
     assert app.conf.result_backend is None
@@ -142,3 +142,12 @@ def test_one_sweeper_leads_until_it_leaves_or_dies(database: Database, clock: An
     assert wakeups.lead("b", seconds=5)
     clock.pass_(6)
     assert wakeups.lead("a", seconds=5)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"redis_url": "amqp://mq.example//"}, "VBQ_BROKER_URL"), ({"broker_url": "redis://r.example"}, "VBQ_REDIS_URL")],
+)
+def test_a_broker_in_the_place_of_the_other_is_refused_in_words(given: dict[str, str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Settings(**given)  # type: ignore[arg-type]
