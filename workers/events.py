@@ -9,6 +9,7 @@ from typing import Any
 from gateways.database import Transaction
 from gateways.facts import StoredResource, instant
 from gateways.inbox import ClaimedEvent
+from schemas.audit import Action, AuditEntry
 from schemas.errors import Rejected, StoreUnavailable, Superseded
 from schemas.fhir import narrow
 from schemas.fhir.full import validate
@@ -102,6 +103,7 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
     """One transaction for all; returns the measure jobs that are due at once."""
     wakes: list[int] = []
     concerned: set[str] = set()
+    told: list[AuditEntry] = []
     with bench.database.write() as connection:
         bench.database.hold(connection, [one.row.event.patient or one.row.event.source for one in reads])
         for one in reads:
@@ -115,13 +117,35 @@ def _write(bench: Bench, reads: Sequence[Read]) -> list[int]:
             if not put.kept:
                 bench.inbox.finish(connection, claim, code="overtaken", text="a later version was here already")
                 continue
+            told += received(one.stored, put.old)
             concerned |= _concerned(bench, connection, one.stored, put.old)
             wakes += _follow(bench, connection, one, one.stored, put.old)
             passed_over = one.study if one.study is not None and not one.study.measure else None
             code, text = (passed_over.code, passed_over.text) if passed_over else (None, None)
             bench.inbox.finish(connection, claim, code=code, text=text)
         persons.ask(bench, connection, concerned)
+        bench.audit.append(connection, told)
     return wakes
+
+
+def received(new: StoredResource, old: StoredResource | None) -> list[AuditEntry]:
+    """What the audit log says of a version that now counts; nothing where it is about nobody (Endpoint). Pure."""
+    patient = new.patient or (old.patient if old is not None else None)
+    if patient is None:
+        return []
+    action: Action = (
+        "resource-deleted" if new.deleted else "resource-updated" if old is not None else "resource-created"
+    )
+    return [
+        AuditEntry(
+            actor_kind="sender",
+            actor=new.source,
+            action=action,
+            patient=patient,
+            entity=new.reference,
+            detail={"event": new.event},
+        )
+    ]
 
 
 def _follow(

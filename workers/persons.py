@@ -38,7 +38,7 @@ def ask(
 def look_again(bench: Bench, connection: Transaction, patient: str) -> list[int]:
     """Studies of the person that wait for a Patient, or were refused as somebody else's; the jobs' ids."""
     jobs = []
-    for key in bench.patients.circle(connection, patient).keys:
+    for key in bench.patients.keys(connection, patient):
         waiting = bench.jobs.unfinished(connection, "measure", key)
         jobs += [bench.jobs.bump(connection, "measure", subject, key) for subject in waiting]
     return jobs

@@ -220,6 +220,8 @@ def test_a_read_that_cannot_be_recorded_is_refused_and_the_log_catches_up(
         ({"action": "resource-search", "patient": None, "entity": "Device?"}, "Query"),
         ({"action": "result-created", "detail": {"state": "complete"}}, "PatientCreate"),
         ({"action": "result-superseded"}, "PatientUpdate"),
+        ({"action": "resource-updated", "actor_kind": "sender", "entity": "Observation/o1"}, "PatientUpdate"),
+        ({"action": "resource-deleted", "actor_kind": "sender", "entity": "Observation/o1"}, "PatientDelete"),
         ({"action": "result-sent", "detail": {"to": "https://ehr.example/fhir", "superseded": False}}, "PatientCreate"),
         ({"action": "cards-read", "detail": {"hook": "patient-view", "user": "Practitioner/x"}}, "PatientRead"),
         ({"action": "cards-read", "outcome": "failure"}, None),
