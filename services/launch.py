@@ -75,6 +75,11 @@ class Launch:
             raise NotConfigured(
                 "cds_clients.smart needs VBQ_PUBLIC_URL to be our https address: a session must not travel in the clear"
             )
+        if self._servers and not several and len({base for row in config.cds_clients for base in bases_of(row)}) > 1:
+            raise NotConfigured(
+                "cds_clients name several FHIR servers, and the senders do not: p1 of one could be shown as p1 of "
+                "another; give every sender its fhir_base_url, or leave smart out"
+            )
 
     def blueprint(self) -> Blueprint:
         pages = Blueprint("launch", __name__)
@@ -171,7 +176,7 @@ def servers_of(client: CdsClient, environ: Mapping[str, str]) -> dict[str, tuple
     """The FHIR servers that a client may launch from, by base without a slash at its end."""
     if client.smart is None:
         return {}
-    bases = [base.rstrip("/") for base in client.fhir_base_urls]
+    bases = bases_of(client)
     for base in bases:
         parts = urlsplit(base)
         if parts.scheme != "https" and parts.hostname not in LOOPBACK:
@@ -183,6 +188,11 @@ def servers_of(client: CdsClient, environ: Mapping[str, str]) -> dict[str, tuple
         )
         for base in bases
     }
+
+
+def bases_of(client: CdsClient) -> list[str]:
+    """The client's FHIR servers without a slash at the end."""
+    return [base.rstrip("/") for base in client.fhir_base_urls]
 
 
 def packed(begun: Begun) -> str:

@@ -251,6 +251,23 @@ def test_sessions_in_the_clear_are_refused_at_the_start(config: dict[str, Any], 
         make_app({"cds_clients": [{**client, "smart": {"client_id": "x", "key_file": "/nowhere.pem"}}]})
 
 
+def test_two_servers_patients_that_nobody_tells_apart_are_refused_at_the_start(
+    config: dict[str, Any], make_app: Callable[..., Flask]
+) -> None:
+    [one], sender = config["cds_clients"], config["senders"][0]
+    other = {
+        **one,
+        "name": "other",
+        "issuer": "https://other.example",
+        "fhir_base_urls": ["https://other.example/fhir"],
+    }
+    clients = [{**one, "smart": {"client_id": "x"}}, other]
+    with pytest.raises(NotConfigured, match="fhir_base_url"):
+        make_app({"cds_clients": clients})
+    second = {**sender, "name": "second", "bearer_sha256": "1" * 64, "fhir_base_url": "https://other.example/fhir"}
+    assert make_app({"cds_clients": clients, "senders": [sender, second]}).url_map
+
+
 def test_a_person_gets_a_page_and_a_program_an_outcome(registered: Callable[..., Flask], put_into: Put) -> None:
     app = registered()
     hers = put_into(app)
