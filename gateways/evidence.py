@@ -7,6 +7,7 @@ twice makes no second copy), and say "research use". highdicom takes 1.7 s to im
 import datetime as dt
 import io
 import math
+import textwrap
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ UPPER = Code("VBQ-UPPER", SCHEME, "Vertebral bone quality score, upper 95 % limi
 RATIO = Code("{ratio}", "UCUM", "ratio")
 COUNTS = Code("VBQ-COUNTS", SCHEME, "Counts in the score")
 STATUS = Code("VBQ-STATUS", SCHEME, "Status of the measurement")
+REASON = Code("VBQ-REASON", SCHEME, "Why a person must confirm it")
 LUMBAR = frozenset({"L1", "L2", "L3", "L4", "L5"})
 PROCEDURE = Code("24968-0", "LN", "MR Lumbar spine")
 
@@ -207,7 +209,8 @@ def _score_group(result: Measurement, algorithm: "hd.sr.AlgorithmIdentification"
     values = [(VBQ, result.vbq)]
     if result.interval is not None:
         values += [(LOWER, result.interval[0]), (UPPER, result.interval[1])]
-    status = Code(result.status.upper().replace("_", "-")[:16], SCHEME, result.status.replace("_", " "))
+    status = Code(result.status.upper().replace("_", "-"), SCHEME, result.status.replace("_", " "))
+    reasons = [Code(reason.code, SCHEME, _meaning(reason.text)) for reason in result.reasons]
     return hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(uid=_uid(key, "score"), identifier="VBQ"),
         algorithm_id=algorithm,
@@ -216,8 +219,16 @@ def _score_group(result: Measurement, algorithm: "hd.sr.AlgorithmIdentification"
             for name, value in values
             if value is not None
         ],
-        qualitative_evaluations=[hd.sr.QualitativeEvaluation(_concept(STATUS), _concept(status))],
+        qualitative_evaluations=[
+            hd.sr.QualitativeEvaluation(_concept(STATUS), _concept(status)),
+            *(hd.sr.QualitativeEvaluation(_concept(REASON), _concept(reason)) for reason in reasons),
+        ],
     )
+
+
+def _meaning(text: str) -> str:
+    """A sentence as a code's meaning, which DICOM allows 64 characters."""
+    return textwrap.shorten(text, 64, placeholder=" ...")
 
 
 def _region_group(

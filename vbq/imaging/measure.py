@@ -52,6 +52,8 @@ def measure(
     named = rois.sop_instance_uid if rois else None
     choice = choose_series(study.series, sop_instance_uid=named, any_contrast=levels_only)
     draft = _draft(study, choice, regions_source if rois else None, flags)
+    if rois is None and network is not None:
+        draft = draft.but(algorithm=AUTOMATIC, method="automatic")
     if choice.header is None:
         return draft.but(reasons=[no_series(choice)])
     try:
@@ -64,7 +66,6 @@ def measure(
         if network is None:
             text = "no regions were given; draw ovals at L1 to L4 and in the CSF at L1 to L3"
             return draft.but(status="needs_regions", reasons=[Reason(code="no-regions", text=text)])
-        draft = draft.but(algorithm=AUTOMATIC, method="automatic")
         unaided = find_levels if levels_only else measure_unaided
         return unaided(draft, ordered.slices, stack.mid.index, network)
     except NotMeasurable as error:

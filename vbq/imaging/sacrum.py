@@ -39,13 +39,14 @@ def sacral_doubts(
         return [Reason(code="transitional", text=text)]
     widths = depth_profile(sacrum, pixel_mm, bodies[-1].centre, top)
     first = max(widths[:TOP_STEPS], default=0.0)
-    if len(widths) <= FARTHER or first <= 0:
-        return []  # too little of it is in view; that alone is no sign
+    if len(widths) <= NEXT or first <= 0:
+        text = "too little of the sacrum is in view to tell by its shape which segment is the first"
+        return [Reason(code="sacrum-cut-off", text=text)]
     usual = float(np.median([body.depth_mm for body in bodies[-4:]]))
     if widths[NEXT] < THIN * usual:
         text = "the sacrum's first segment is small: the lowest vertebra may be a lumbarised S1 (transitional)"
         return [Reason(code="transitional", text=text)]
-    if widths[FARTHER] >= STAYS_WIDE * first:
+    if len(widths) > FARTHER and widths[FARTHER] >= STAYS_WIDE * first:
         text = "the sacrum's first segment is long: a lumbar vertebra may have merged with it (transitional)"
         return [Reason(code="transitional", text=text)]
     return []

@@ -12,12 +12,12 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from gateways.dicom import open_study
-from gateways.evidence import Evidence, evidence_of, report_uid
+from gateways.evidence import Evidence, evidence_of, report_uid, structured_report
 from gateways.rois import read_regions
 from gateways.stow import has_instance, store
 from schemas.config import Pacs
 from schemas.errors import NotAcceptable, NotMeasurable, PacsUnavailable
-from schemas.measurement import Measurement, RegionSet
+from schemas.measurement import Measurement, Reason, RegionSet
 from tests.gateways.imaging.archive import Archive, running
 from tests.gateways.imaging.conftest import ROIS, StudyWriter
 from vbq.imaging.measure import measure
@@ -76,6 +76,21 @@ def _items(dataset: Dataset) -> Iterator[Dataset]:
     for item in dataset.get("ContentSequence") or []:
         yield item
         yield from _items(item)
+
+
+def test_the_report_says_why_a_person_must_confirm(made: tuple[Measurement, Evidence], study: Path) -> None:
+    reasons = [Reason(code="transitional", text="the lowest body may be transitional " * 4)]
+    doubted = made[0].but(status="needs_confirmation", reasons=reasons)
+    report = structured_report(doubted, open_study(study), software="vbq-cds test", now=NOW)
+    values = [
+        (str(code.get("CodeValue", code.get("LongCodeValue", ""))), str(code.CodeMeaning))
+        for item in _items(parsed(report))
+        if item.get("ValueType") == "CODE"
+        for code in item.ConceptCodeSequence
+    ]
+    assert ("NEEDS-CONFIRMATION", "needs confirmation") in values
+    (meaning,) = [meaning for value, meaning in values if value == "transitional"]
+    assert len(meaning) <= 64
 
 
 def test_the_same_measurement_has_the_same_uids_and_another_one_others(

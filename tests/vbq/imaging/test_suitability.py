@@ -185,10 +185,11 @@ USUAL = [30.0, 31.0, 30.0, 27.0, 23.0, 21.0, 18.0]
     ("depths", "doubted"),
     [
         (USUAL, False),
+        (USUAL[:6], False),
         ([30.0, 31.0, 31.0, 30.0, 30.0, 30.0, 26.0], True),
         ([23.0, 23.0, 20.0, 17.0, 14.0, 12.0, 9.0], True),
     ],
-    ids=["usual", "long", "thin"],
+    ids=["usual", "no farther", "long", "thin"],
 )
 def test_the_sacrum_s_shape_puts_the_count_in_doubt(depths: list[float], doubted: bool) -> None:
     bodies = [replace(BODY, centre=(90.0, 50.0))]
@@ -197,6 +198,11 @@ def test_the_sacrum_s_shape_puts_the_count_in_doubt(depths: list[float], doubted
     assert depth_profile(sacrum, (1.0, 1.0), (90.0, 50.0), (117.0, 50.0))[:3] == pytest.approx(depths[:3], abs=1.1)
     found = sacral_doubts(sacrum, none, (1.0, 1.0), bodies, (117.0, 50.0))
     assert [reason.code for reason in found] == (["transitional"] if doubted else [])
+
+
+def test_a_sacrum_that_is_cut_off_says_so() -> None:
+    found = sacral_doubts(sacrum_of(USUAL[:3]), np.zeros((200, 100), np.bool_), (1.0, 1.0), [BODY], (117.0, 50.0))
+    assert [reason.code for reason in found] == ["sacrum-cut-off"]
 
 
 def test_a_disc_within_the_sacrum_puts_the_count_in_doubt() -> None:
