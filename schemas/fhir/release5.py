@@ -58,7 +58,7 @@ def _endpoint(endpoint: Json) -> Json:
     found: Json = {}
     kind = endpoint.get("connectionType")
     if isinstance(kind, list):
-        codings = [coding for one in kind for coding in _codings(one)]
+        codings = [coding for one in kind for coding in _codings(one) if isinstance(coding, dict)]
         found["connectionType"] = codings[0] if codings else {}
     payload = endpoint.get("payload")
     if "payloadType" not in endpoint and (isinstance(kind, list) or isinstance(payload, list)):
