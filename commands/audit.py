@@ -4,6 +4,7 @@ import base64
 import binascii
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -39,14 +40,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="One JSON documen
     multiple=True,
     help="A file of `vbq audit checkpoint` that was kept elsewhere; may be given several times.",
 )
+@click.option("--head", "heads", multiple=True, metavar="NUMBER:HASH", help="As the sweeper's log said it.")
 @click.option("--signed-by", help="Public key (base64) that must have signed the checkpoints.")
 @as_json
-def verify(*, files: tuple[Path, ...], signed_by: str | None, as_json: bool) -> int:
+def verify(*, files: tuple[Path, ...], heads: tuple[str, ...], signed_by: str | None, as_json: bool) -> int:
     """Read the whole log again: rows edited, removed, put in or moved. Exit 1 if it is not whole.
 
     The last rows can be cut off unseen by somebody who writes to the database past this program: a checkpoint shows it.
     """
-    checkpoints = [read_checkpoint(path, signed_by) for path in files]
+    checkpoints = [*(read_checkpoint(path, signed_by) for path in files), *map(read_head, heads)]
     with store() as database:
         found = Audit(database).verify(checkpoints)
     if as_json:
@@ -144,6 +146,14 @@ def checkpoint(*, key_file: Path | None, out: Path | None) -> None:
         out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise NotConfigured(f"--out cannot be written: {error.strerror}; name another file") from error
+
+
+def read_head(text: str) -> Checkpoint:
+    """NUMBER:HASH as a checkpoint. Raises NotAcceptable."""
+    number, _, hash_ = text.partition(":")
+    if not (number.isascii() and number.isdecimal() and len(number) < 19 and re.fullmatch(r"[0-9a-f]{64}", hash_)):
+        raise NotAcceptable("--head is NUMBER:HASH, with the 64 hex digits of the hash", code="not-a-checkpoint")
+    return Checkpoint(sequence=int(number), hash=hash_, at=dt.datetime.now(dt.UTC))
 
 
 def read_checkpoint(path: Path, signed_by: str | None) -> Checkpoint:

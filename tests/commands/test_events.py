@@ -135,6 +135,12 @@ def test_the_audit_log_is_checked_handed_out_and_vouched_for(site: Database, tmp
     kept = tmp_path / "checkpoint.json"
     assert run(checkpoint, "--out", str(kept)).exception is None
     assert document(verify, "--checkpoint", str(kept))["ok"]
+    stated = json.loads(kept.read_text())["checkpoint"]
+    head = f"{stated['sequence']}:{stated['hash']}"
+    assert document(verify, "--head", head)["ok"]
+    assert run(verify, "--head", f"9:{stated['hash']}").return_value == 1
+    for wrong in ("", "1", "x:y", f"-1:{stated['hash']}", f"²:{stated['hash']}"):
+        assert isinstance(run(verify, "--head", wrong).exception, NotAcceptable)
     lines = run(export).stdout.splitlines()
     assert len(lines) == 2
     for line in lines:

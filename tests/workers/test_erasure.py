@@ -15,6 +15,7 @@ from gateways.retention import Retention
 from gateways.tables import inbox, metadata
 from schemas.audit import AuditEntry
 from tests import records
+from workers.retention import Housekeeping
 
 CANARIES = ("Quetzalcanary", "1959-12-04", "CANARY-MRN-77", "canarypatient")
 HER = "Patient/canarypatient-1"
@@ -161,3 +162,24 @@ def test_what_is_old_goes_and_what_counts_stays(hands: Any, small_study: Path) -
     assert hands.bench.inbox.replay([1, 2]) == [], "what has no body any more cannot be replayed"
     assert Audit(database).verify().ok
     assert [row.action for row in Audit(database).rows(action="retention")] == ["retention"]
+
+
+def test_the_sweeper_removes_what_is_old_and_says_where_the_audit_log_stands(
+    hands: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("workers.retention.SOON_SECONDS", 0.0)
+    hands.push(person())
+    hands.work()
+    keeps, removes = Housekeeping(hands.bench.database, 0.0), Housekeeping(hands.bench.database, 1e-9)
+    with caplog.at_level("INFO"):
+        keeps.tend()
+        assert hands.bench.inbox.replay([1]) == [1]
+        hands.work()
+        removes.tend()
+        removes.tend()
+    assert hands.bench.inbox.replay([1]) == []
+    said = [row for row in caplog.records if row.message == "audit log"]
+    assert len(said) == 2, "each once an hour"
+    head = hands.bench.audit.checkpoint()
+    assert vars(said[0])["sequence"] < head.sequence
+    assert [row.action for row in Audit(hands.bench.database).rows()][-1] == "retention"
