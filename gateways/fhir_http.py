@@ -182,9 +182,15 @@ class FhirHttp:
             if found is error:
                 raise
             raise found from error
+        except Rejected:  # it did answer, if not as it should
+            self._worked()
+            raise
         else:
-            if self._breaker is not None:
-                self._breaker.succeeded()
+            self._worked()
+
+    def _worked(self) -> None:
+        if self._breaker is not None:
+            self._breaker.succeeded()
 
     @contextmanager
     def _answer(

@@ -8,8 +8,8 @@ from gateways.circuit import FAILURES, LONGEST_ASKED_SECONDS, LONGEST_SECONDS, P
 from gateways.database import Database
 from gateways.ehr_sends import EhrSends
 from gateways.fhir_client import FhirClient
-from gateways.fhir_http import FhirHttp
-from schemas.errors import CircuitOpen, EhrUnavailable
+from gateways.fhir_http import FhirHttp, Limits
+from schemas.errors import CircuitOpen, EhrUnavailable, Rejected
 from tests.gateways.conftest import Clock
 from tests.hostile_server import Answer, Hostile, answers, hostile
 
@@ -131,6 +131,18 @@ def test_a_client_leaves_a_server_alone_that_fails_and_comes_back_by_itself(
         clock.pass_(2.0)
         assert client.read("Patient/p1")
         assert client.read("Patient/p1")
+
+
+def test_a_probe_that_gets_an_answer_of_no_use_closes_the_circuit_all_the_same(
+    server: Hostile, make: Callable[[], Circuit], clock: Clock
+) -> None:
+    fail(make(), FAILURES)
+    clock.pass_(2.0)
+    server.script = lambda asked: Answer(200, b"x" * 3_000_000)
+    with FhirClient(FhirHttp(server.base, breaker=make(), limits=Limits(reply_bytes=2**20))) as client:
+        for _ in range(2):
+            with pytest.raises(Rejected, match="larger than"):
+                client.read("Patient/p1")
 
 
 def test_what_one_resource_does_not_allow_or_lack_is_no_failure_of_the_server(
