@@ -1,5 +1,6 @@
 """`vbq receive` as a program: it listens, makes events, says what waits, and ends when it is told to."""
 
+import hashlib
 import json
 import os
 import signal
@@ -15,9 +16,9 @@ from sqlalchemy import select
 
 from gateways.database import Database
 from gateways.settings import Settings
-from gateways.tables import inbox
+from gateways.tables import inbox, measurements
 from schemas.errors import NotConfigured
-from tests.conftest import ROOT, wait_until
+from tests.conftest import ROOT, Stack, wait_until
 from tests.gateways.imaging.conftest import StudyWriter
 from tests.gateways.imaging.test_dimse import free_port
 from tests.gateways.imaging.test_receive import send
@@ -107,3 +108,53 @@ def test_without_its_configuration_it_says_so(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "receive is not in VBQ_CONFIG" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.stack
+def test_a_study_that_was_sent_is_measured_and_assessed(own_stack: Stack, small_study: Path, tmp_path: Path) -> None:
+    files = [dcmread(path) for path in sorted(small_study.rglob("*.dcm"))]
+    patient_id = str(files[0].PatientID)
+    token = "made-up-token"
+    port = free_port()
+    config = {
+        "senders": [{"name": "ehr", "bearer_sha256": hashlib.sha256(token.encode()).hexdigest()}],
+        "receive": {
+            "port": port,
+            "quiet_seconds": 0.5,
+            "peers": [{"ae_title": "SCANNER", "addresses": ["127.0.0.1"]}],
+            "patients": [{"sender": "ehr", "issuer": str(files[0].get("IssuerOfPatientID") or "")}],
+        },
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    own_stack.environment["VBQ_CONFIG"] = str(tmp_path / "config.yaml")
+    own_stack.start()
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("VBQ_")}
+    env = {**clean, "VBQ_DATA_DIR": str(own_stack.data_dir), "VBQ_CONFIG": own_stack.environment["VBQ_CONFIG"]}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-m", "commands", "receive"], env=env, cwd=ROOT, stderr=log)
+    login = {"Authorization": f"Bearer {token}"}
+    try:
+        wait_until(lambda: "listens on" in (tmp_path / "log").read_text(), 60, "listening")
+        assert set(send(port, files) or []) == {0}
+        person = {"resourceType": "Patient", "id": patient_id, "gender": "female", "birthDate": "1959-12-04"}
+        assert own_stack.call("POST", "/events", {**person, "identifier": [{"value": patient_id}]}, login)[0] == 202
+        path = f"/fhir/RiskAssessment?patient=Patient/{patient_id}"
+
+        def assessed() -> Any:
+            _, found = own_stack.call("GET", path, headers=login)
+            return isinstance(found, dict) and found.get("entry")
+
+        (entry,) = wait_until(assessed, 90, "the assessment")
+        assert entry["resource"]["subject"]["reference"] == f"Patient/{patient_id}"
+    finally:
+        process.terminate()
+        process.wait(20)
+    database = Database(f"sqlite:///{own_stack.data_dir / 'vbq.sqlite3'}")
+    try:
+        with database.read() as connection:
+            (kept,) = connection.execute(select(measurements)).all()
+    finally:
+        database.close()
+    found = json.loads(kept.body)
+    assert (kept.patient, found["study_uid"]) == (f"Patient/{patient_id}", str(files[0].StudyInstanceUID))
+    assert found["vbq"] == pytest.approx(4.1, rel=0.1)  # the phantom's own is 4.1
