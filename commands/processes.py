@@ -11,8 +11,6 @@ from gateways.settings import Settings, load_settings
 
 BLOCKING_THREADS = 32  # requests that wait for one flush share it: intake gains up to here, hooks neither gain nor lose
 
-OVERLAP_SECONDS = 15  # at SIGHUP the old process goes on serving for so long while the new one starts
-
 
 def serve_command(settings: Settings) -> list[str]:
     """The web server's command line: granian in front of services.wsgi, one process, a few blocking threads."""
@@ -26,7 +24,6 @@ def serve_command(settings: Settings) -> list[str]:
         *("--http", "1"),
         "--no-ws",
         "--respawn-failed-workers",
-        *("--respawn-interval", str(OVERLAP_SECONDS)),
         *("--workers-kill-timeout", "10"),
         *("--log-level", "error"),
         "--factory",

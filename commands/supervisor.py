@@ -15,8 +15,18 @@ FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 60.0
 LONGEST_SILENCE_SECONDS = 60.0
+LONGEST_START_SECONDS = 90.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class Predecessor:
+    """A process whose successor has been started. `until`: when its patience ends or, once told to stop, its grace."""
+
+    process: subprocess.Popen[bytes]
+    until: float
+    told: bool = False
 
 
 @dataclass
@@ -36,10 +46,9 @@ class Child:
     started_at: float = 0.0
     losses: int = 0
     due_at: float = field(default=0.0)
-    reload_signal: signal.Signals | None = None
-    """What makes the program replace itself without a gap; None: a second one is started before the first stops."""
-    leaving: list[tuple[subprocess.Popen[bytes], float]] = field(default_factory=list)
-    """Predecessors that finish what they hold, and until when they may."""
+    ready: Callable[[int], bool] = lambda _: True
+    """Whether the process with this id does its work already, so that its predecessor may stop."""
+    leaving: list["Predecessor"] = field(default_factory=list)
 
     def start(self) -> None:
         """Start it in its own process group, out of reach of Ctrl-C; it dies with the supervisor."""
@@ -70,26 +79,26 @@ class Child:
         """Have new processes in the place of the old ones, which finish what they are at."""
         if not self.alive or self.process is None:
             return  # it is being started again anyway
-        if self.reload_signal is not None:
-            self.signal(self.reload_signal)
-            return
         old = self.process
         self.start()
-        old.send_signal(self.stop_signal)
-        self.leaving.append((old, time.monotonic() + self.grace_seconds))
+        self.leaving.append(Predecessor(old, until=time.monotonic() + LONGEST_START_SECONDS))
+        self.see_off()
 
     def see_off(self) -> None:
-        """End predecessors whose grace is over; forget those that have gone."""
-        for old, until in list(self.leaving):
-            if old.poll() is None and time.monotonic() < until:
-                continue
-            _end(old)
-            self.leaving.remove((old, until))
+        """Tell predecessors to stop once their successor works; end those whose grace is over; forget who has gone."""
+        for old in list(self.leaving):
+            gone, late = old.process.poll() is not None, time.monotonic() >= old.until
+            if not old.told and (late or (self.process is not None and self.ready(self.process.pid))):
+                old.process.send_signal(self.stop_signal)
+                old.told, old.until = True, time.monotonic() + self.grace_seconds
+            elif gone or late:
+                _end(old.process)
+                self.leaving.remove(old)
 
     def end(self) -> None:
         """Whatever is left of its process groups ends now."""
-        for old, _ in self.leaving:
-            _end(old)
+        for old in self.leaving:
+            _end(old.process)
         if self.process is not None:
             _end(self.process)
 

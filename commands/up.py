@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from commands.listeners import listens
 from commands.processes import serve_command, sweep_command, work_command
 from commands.supervisor import Child, Supervisor
 from gateways import redis_server
@@ -103,7 +104,9 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
             database.close()
 
     started = time.time()
-    supervisor.start(Child("service", serve_command(settings), environment, reload_signal=signal.SIGHUP))
+    supervisor.start(
+        Child("service", serve_command(settings), environment, ready=lambda pid: listens(pid, settings.port))
+    )
     silent = Silence(settings.data_dir / "sweeper.heartbeat")
     supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0, silent_seconds=silent))
     silent = Silence(settings.data_dir / "worker.heartbeat")

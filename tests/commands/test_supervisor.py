@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from commands import supervisor as module
+from commands.listeners import listens
 from commands.supervisor import Child, Supervisor
 from commands.up import Silence
 from tests.stack import wait_until
+from tests.stage import lives
 
 STAYS = "import time\nwhile True: time.sleep(0.05)"
 DRAINS = """
@@ -96,6 +99,33 @@ def test_a_replaced_child_finishes_while_the_new_one_works(watched: Supervisor, 
     tend_until(watched, lambda: not part.leaving, "its end")
     assert part.alive
     assert part.losses == 0
+
+
+def test_a_predecessor_stays_until_its_successor_is_ready(watched: Supervisor) -> None:
+    ready: list[int] = []
+    part = child(STAYS, ready=lambda pid: pid in ready)
+    watched.start(part)
+    old = pid_of(part)
+    watched.renew()
+    for _ in range(5):
+        watched.tend()
+        time.sleep(0.05)
+    assert lives(old)
+    ready.append(pid_of(part))
+    tend_until(watched, lambda: not part.leaving, "the end of the old one")
+    assert not lives(old)
+    assert part.alive
+
+
+def test_the_kernel_tells_who_listens() -> None:
+    with socket.socket() as here:
+        here.bind(("127.0.0.1", 0))
+        port = here.getsockname()[1]
+        assert not listens(os.getpgrp(), port)
+        here.listen()
+        assert listens(os.getpgrp(), port)
+        assert not listens(1, port), "the listener is not one of that group"
+    assert not listens(os.getpgrp(), port)
 
 
 def test_a_predecessor_that_does_not_end_is_killed_after_its_grace(watched: Supervisor) -> None:
