@@ -145,7 +145,7 @@ def test_a_service_without_tables_is_up_but_not_ready_and_says_what_to_do(
     client: FlaskClient, outside: Outside
 ) -> None:
     with outside.database.write() as connection:
-        connection.exec_driver_sql("ALTER TABLE inbox RENAME TO gone")
+        connection.exec_driver_sql("ALTER TABLE alembic_version RENAME TO gone")
     assert client.get("/healthz").status_code == 200
     response = client.get("/readyz")
     assert response.status_code == 503
