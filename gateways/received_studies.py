@@ -78,13 +78,15 @@ class ReceivedStudies:
             study, instance = _uids_of(part)
             folder = self.root / _hashed(study)
             folder.mkdir(mode=0o700, exist_ok=True)
-            part.replace(folder / f"{_hashed(instance)}.dcm")
+            place = folder / f"{_hashed(instance)}.dcm"
+            before = place.stat().st_size if place.exists() else 0
+            part.replace(place)
             _flush(folder)
         except OSError as error:
             raise StoreUnavailable(f"a received image cannot be written: {error.strerror}") from error
         finally:
             part.unlink(missing_ok=True)
-        self._held = (self._held or 0) + len(content)
+        self._held = (self._held or 0) + len(content) - before
 
     def all(self) -> Iterator[Received]:
         """Every study, in no order."""

@@ -140,6 +140,14 @@ def test_beyond_our_share_of_the_disk_the_sender_hears_that_it_is_full(writer: A
         assert send(port, [writer.dataset(3)]) == [0]
 
 
+def test_what_is_sent_again_takes_no_more_room(writer: Any, tmp_path: Path) -> None:
+    small = ReceivedStudies(tmp_path / "small", most_bytes=20_000)
+    content = writer.series()[0].read_bytes()
+    for _ in range(10):
+        small.keep(content)
+    assert [row.instances for row in small.all()] == [1]
+
+
 def test_a_full_disk_is_said(writer: Any, studies: ReceivedStudies, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(received_studies, "ROOM_BYTES", 2**62)
     with scp(studies) as port:
