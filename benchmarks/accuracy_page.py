@@ -19,8 +19,8 @@ Phantoms are synthetic. Their truth is what ovals of pure marrow and pure CSF ho
 knowing the anatomy on the slice nearest to the canal's midline (`vbq/simulate`). On one noisy image the same ovals hold
 a share of chance, as CSF is dark and pure ovals are small; agreement with that value is given too. Phantoms vary in
 field of view, tilt, noise, coil falloff, contrast, degeneration, nerve roots, listhesis, fractures and scoliosis, more
-widely than `vbq simulate study` draws by itself (`benchmarks/accuracy_phantoms.py`). Metal, lesions, transitional anatomy
-and other sequences are in [suitability](suitability.md).
+widely than `vbq simulate study` draws by itself (`benchmarks/accuracy_phantoms.py`). Metal, lesions, transitional
+anatomy and other sequences are in [suitability](suitability.md).
 
 The seeds reported here (2,000,000 on) were never looked at while the measurement was made; 0 to 200 were, and for an
 earlier version (0.2.0) 211 others were reported. The network was trained on drawings by another generator
