@@ -75,7 +75,12 @@ class Journal:
     def alone(self) -> Iterator[None]:
         """Hold the table for this run. Raises NotAcceptable where another run has it; a killed run holds nothing."""
         lock = self.path.with_name(self.path.name + ".lock")
-        with lock.open("w") as file:
+        try:
+            opened = lock.open("w")
+        except OSError as error:
+            text = f"no table can be written there ({error.strerror}); check the folder of --out"
+            raise NotAcceptable(text, code="out-unwritable") from error
+        with opened as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(file.fileno()).st_ino != lock.stat().st_ino:

@@ -125,6 +125,12 @@ def test_two_runs_do_not_write_one_table(archive: Path, tmp_path: Path) -> None:
         pass
 
 
+def test_a_folder_that_cannot_be_written_is_named_before_anything_is_measured(archive: Path, tmp_path: Path) -> None:
+    answer = run("--batch", archive, "--out", tmp_path / "no such folder" / "results.parquet")
+    assert isinstance(answer.exception, NotAcceptable)
+    assert "folder of --out" in answer.exception.detail
+
+
 def test_ctrl_c_says_that_it_can_go_on(archive: Path, tmp_path: Path) -> None:
     stopped = batch(archive, tmp_path / "results.parquet", processes=1)
     wait_until(lambda: any(Journal(tmp_path / "results.parquet").rows()), 90, "a first row")
