@@ -6,6 +6,7 @@ published while nobody listens is gone, without harm: the sweeper finds the row 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
@@ -21,6 +22,7 @@ KINDS = frozenset(get_args(WakeKind))
 CHANNEL = "vbq:wake"
 ANSWER_SECONDS = 1.0
 REST_SECONDS = 0.5
+SILENCE_SECONDS = 30.0  # then the ear subscribes anew: a half-open connection looks like one with no news
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +52,11 @@ class WakeChannel:
             try:
                 with self._connected().pubsub(ignore_subscribe_messages=True) as ear:
                     ear.subscribe(CHANNEL)
-                    while not stopped.is_set():
+                    silent_until = time.monotonic() + SILENCE_SECONDS
+                    while not stopped.is_set() and time.monotonic() < silent_until:
                         message = ear.get_message(timeout=REST_SECONDS)
                         if message is not None and (note := read(message["data"])) is not None:
+                            silent_until = time.monotonic() + SILENCE_SECONDS
                             heard(*note)
             except (redis.RedisError, OSError, BrokerUnavailable):
                 self.close()

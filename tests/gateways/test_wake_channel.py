@@ -6,10 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from gateways import wake_channel
 from gateways.settings import Settings
-from gateways.wake_channel import WakeChannel, read
+from gateways.wake_channel import WakeChannel, WakeKind, read
 from schemas.errors import BrokerUnavailable
+from tests.proxy import Proxy
 from tests.stack import wait_until
+
+
+def say_until_heard(mouth: WakeChannel, kind: WakeKind, heard: list[tuple[str, int]]) -> None:
+    """Published until somebody listens: what is said before that is gone, as it may be."""
+
+    def say() -> bool:
+        mouth.publish(kind, 1)
+        return bool(heard)
+
+    wait_until(say, 10, "a first note")
 
 
 def test_what_is_published_is_heard_within_milliseconds(redis_url: str) -> None:
@@ -19,8 +31,7 @@ def test_what_is_published_is_heard_within_milliseconds(redis_url: str) -> None:
     thread = threading.Thread(target=ear.listen, args=(lambda kind, row: heard.append((kind, row)), stopped))
     thread.start()
     try:
-        # published until somebody listens: what is said before that is gone, as it may be
-        wait_until(lambda: mouth.publish("event", 1) or heard, 10, "the first note")
+        say_until_heard(mouth, "event", heard)
         heard.clear()
         mouth.publish("measure", 42)
         wait_until(lambda: ("measure", 42) in heard, 5, "the note")
@@ -29,6 +40,26 @@ def test_what_is_published_is_heard_within_milliseconds(redis_url: str) -> None:
         thread.join(5)
         ear.close()
         mouth.close()
+
+
+def test_an_ear_that_hears_nothing_for_long_subscribes_anew(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A half-open connection looks like one with no news; the proxy swallows what is said until it is cut."""
+    monkeypatch.setattr(wake_channel, "SILENCE_SECONDS", 0.5)
+    proxy = Proxy(Path(redis_url.removeprefix("redis+socket://")))
+    heard: list[tuple[str, int]] = []
+    stopped = threading.Event()
+    ear = WakeChannel(Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0"))
+    mouth = WakeChannel(Settings(redis_url=redis_url))
+    thread = threading.Thread(target=ear.listen, args=(lambda kind, row: heard.append((kind, row)), stopped))
+    thread.start()
+    try:
+        wait_until(lambda: proxy.accepted >= 3, 20, "new subscriptions")
+        say_until_heard(mouth, "assess", heard)
+    finally:
+        stopped.set()
+        thread.join(5)
+        for end in (ear, mouth, proxy):
+            end.close()
 
 
 def test_without_redis_publishing_fails_soon_and_listening_waits(tmp_path: Path) -> None:
