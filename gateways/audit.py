@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from gateways.audit_tables import audit, audit_head
 from gateways.database import Database
@@ -55,8 +56,11 @@ class Audit:
 
     def write(self, entries: Sequence[AuditEntry]) -> None:
         """Write `entries` in a transaction of their own. Raises StoreUnavailable."""
-        with self._database.write() as connection:
-            self.append(connection, entries)
+        try:
+            with self._database.write() as connection:
+                self.append(connection, entries)
+        except SQLAlchemyError as error:  # the writer's thread must outlive whatever it is
+            raise StoreUnavailable(f"the audit log took no row ({type(error).__name__}); run `vbq doctor`") from error
 
     def erase(self, connection: Connection, patients: Sequence[str]) -> int:
         """Take out whom rows about `patients` are about; the chain stays whole. Returns how many rows it were."""

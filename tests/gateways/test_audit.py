@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from gateways.audit import Audit
+from gateways.audit import Audit, sealed
+from gateways.audit_tables import audit, audit_head
 from gateways.audit_writer import AuditWriter
 from gateways.database import Database
 from schemas.audit import AuditEntry
@@ -207,6 +208,23 @@ def test_a_read_that_cannot_be_recorded_is_refused_and_the_log_catches_up(
         time.sleep(0.05)
     writer.close()
     assert Audit(database).count() >= 3
+    database.close()
+
+
+def test_a_log_that_somebody_wrote_into_is_said_and_ends_no_thread(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.sqlite3'}")
+    database.migrate()
+    foreign = sealed(entry(), sequence=1, recorded=0.0, previous="", salt="00")
+    with database.write() as connection:
+        connection.execute(audit.insert().values(foreign))
+    writer = AuditWriter(Audit(database))
+    writer.note(entry())
+    with pytest.raises(StoreUnavailable, match="IntegrityError"):
+        Audit(database).write([entry()])
+    with database.write() as connection:
+        connection.execute(audit_head.update().values(sequence=1, hash=foreign["hash"]))
+    writer.close()
+    assert Audit(database).count() == 2, "what waited is written when it can be"
     database.close()
 
 
