@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from tests.stack import wait_until
 
@@ -35,9 +36,8 @@ class Rabbit:
             "RABBITMQ_CONFIG_FILE": str(self.place / "none"),
         }
         (self.place / "log").mkdir()
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self._quiet = quiet
-        self._mapper = subprocess.Popen(["epmd", "-port", str(mapper)], env=self._environment, **quiet)
+        self._quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self._mapper = subprocess.Popen(["epmd", "-port", str(mapper)], env=self._environment, **self._quiet)
         self._node: subprocess.Popen[bytes] | None = None
 
     @property
