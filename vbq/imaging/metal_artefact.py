@@ -31,6 +31,7 @@ def metal_near(bodies: Sequence[Body], view: SagittalView, usual: float) -> list
     if len(bodies) < 2 or usual <= 0:
         return []
     strip, along, centres = _straightened(bodies, view)
+    strip = np.where(np.isnan(strip), usual, strip)  # what the image does not show is not a void
     smooth = gaussian_filter(strip / usual, 1.0)
     shape = np.ones((round(TALL_MM / STEP_MM), round(BROAD_MM / STEP_MM)), dtype=np.bool_)
     pieces, count = label(binary_opening(smooth < VOID_BELOW, structure=shape))
@@ -49,7 +50,7 @@ def metal_near(bodies: Sequence[Body], view: SagittalView, usual: float) -> list
 
 
 def _straightened(bodies: Sequence[Body], view: SagittalView) -> tuple[Strip, Strip, Strip]:
-    """(pixels along x across the column, mm along of each row, mm along of each body's centre)."""
+    """(pixels along x across the column, mm along of each row, mm along of each body's centre); nan off the image."""
     places = np.array([body.centre for body in bodies])
     lengths = np.array([math.dist(one, other) for one, other in pairwise(places)])
     centres = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -63,5 +64,5 @@ def _straightened(bodies: Sequence[Body], view: SagittalView) -> tuple[Strip, St
     across = np.arange(-half, half + STEP_MM, STEP_MM)
     rows = (line[:, 0, None] - direction[:, 1, None] * across) / view.spacing_mm[0] - 0.5
     columns = (line[:, 1, None] + direction[:, 0, None] * across) / view.spacing_mm[1] - 0.5
-    strip = map_coordinates(view.pixels.astype(np.float64), [rows, columns], order=1, mode="nearest")
+    strip = map_coordinates(view.pixels.astype(np.float64), [rows, columns], order=1, mode="constant", cval=np.nan)
     return np.asarray(strip), along, centres
