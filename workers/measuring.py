@@ -81,7 +81,7 @@ def measured(
             found = measure(files.study, files.load_pixels, rois, network=bench.network, **told)
         else:
             found = measure(files.study, files.load_pixels, rois, **told)
-            if _same_reading(before, found):
+            if _compare_now(before, found):
                 found = measure(files.study, files.load_pixels, rois, network=bench.network, **told)
         picture = _picture(found, files) if bench.config.review.keep_pictures else None
         return found, picture, files.identity
@@ -93,11 +93,16 @@ def _before(bench: Bench, job: Job) -> Measurement | None:
         return bench.results.measurements(connection, job.patient).get(job.subject)
 
 
-def _same_reading(before: Measurement | None, now: Measurement) -> bool:
-    """Whether the reader's part of both is the same, so that its result is stored and assessed already. Pure."""
+def _compare_now(before: Measurement | None, now: Measurement) -> bool:
+    """Whether this run is to compare: the last one had no time for it, or had the same of the reader. Pure.
+
+    After a run without a comparison there is always one with it, whatever changed: no study is measured for ever.
+    """
     if before is None or not before.method == now.method == "reader":
         return False
-    return all(getattr(before, name) == getattr(now, name) for name in ("vbq", "series_uid", "levels", "csf"))
+    return before.automatic is None or all(
+        getattr(before, name) == getattr(now, name) for name in ("vbq", "series_uid", "levels", "csf")
+    )
 
 
 def _picture(found: Measurement, files: StudyFiles) -> KeptPicture | None:
