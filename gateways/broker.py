@@ -28,6 +28,7 @@ QUEUES: dict[WakeKind, str] = {
 AS_DECLARED = {"passive": False, "durable": True, "auto_delete": False}  # as Celery declares them: RabbitMQ compares
 LONGEST_BACKLOG = 10_000
 SAY_AGAIN_SECONDS = 30.0
+AWAY_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -207,6 +208,8 @@ class Waker:
                 if time.monotonic() - self._said_at > SAY_AGAIN_SECONDS:
                     self._said_at = time.monotonic()
                     log.warning("%s", error.detail, extra={"code": error.reason_code})
+                if not self._closing:
+                    time.sleep(AWAY_SECONDS)  # asking for every event would cost more than the events
 
     def _taken(self) -> list[tuple[WakeKind, int]]:
         """What was noted, with only the first of each BATCH new events."""
