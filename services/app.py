@@ -42,7 +42,9 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     metrics.registry.register(EhrGauges(outside.database))
     metrics.registry.register(ModelGauges(outside.models, Monitoring(outside.database)))
     metrics.registry.register(SubscriptionGauges(Subscriptions(outside.database)))
-    launch = Launch(settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several)
+    launch = Launch(
+        settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several, chart=gate.chart
+    )
     app = Service(metrics.watch)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside

@@ -16,6 +16,7 @@ from werkzeug.wrappers import Request
 from gateways.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings
 from schemas.config import Config, Sender
+from schemas.fhir.reference import patient_key
 from services.access_tokens import AccessTokens
 from services.rates import Rates
 from services.senders import NotProven, Senders, Webhook
@@ -69,6 +70,12 @@ class Gate:
         self.bases = tuple({base for sender in config.senders for base in bases_of(sender)})
         """FHIR bases of the senders: whose patients there are."""
         self.several = len(self.bases) > 1
+        self._aliases = {
+            alias.rstrip("/"): sender.fhir_base_url.rstrip("/")
+            for sender in config.senders
+            if sender.fhir_base_url
+            for alias in sender.base_aliases
+        }
         self.clients = tuple(config.cds_clients)
         self._open = settings.dev_open
         self._senders = Senders(config.senders, environ)
@@ -84,6 +91,17 @@ class Gate:
             log.warning(
                 "no sender and no CDS client is configured: every call will get 401 (VBQ_CONFIG, docs/configuration.md)"
             )
+
+    def chart(self, patient_id: str, server: str | None) -> str:
+        """The key of the patient that an EHR calls `patient_id`. `server`: the FHIR base that it named, where it did.
+
+        Where events come from one FHIR server, a patient of any other one is somebody else, whatever her id. Raises
+        NotAcceptable where events come from several and `server` is None.
+        """
+        base = self._aliases.get(server, server) if server else None
+        if self.several or not self.bases or base is None:
+            return patient_key(f"Patient/{patient_id}", base, self.several)
+        return patient_key(f"{base}/Patient/{patient_id}", self.bases[0], several=False)
 
     def sender(self, request: Request, body: bytes) -> Caller:
         """The sender of an event with the raw `body`."""

@@ -15,7 +15,6 @@ from gateways.settings import Settings
 from schemas.cds import FeedbackEntry, HookRequest, Service, read_feedback, read_request
 from schemas.config import Language
 from schemas.errors import Issue, NotAcceptable
-from schemas.fhir.reference import patient_key
 from services.answers import dumps, plain_json
 from services.audited import Audited
 from services.auth import Caller, Gate
@@ -184,7 +183,7 @@ class Hooks:
             stated = known[0]
         patient_id = asked.context.patient_id
         try:
-            patient = patient_key(f"Patient/{patient_id}", stated, self._gate.several)
+            patient = self._gate.chart(patient_id, stated)
         except NotAcceptable as error:
             raise BadRequest("request.fhirServer must be sent: patients of several servers are known here") from error
         source = f"cds-{caller.name}"[:64]

@@ -15,7 +15,7 @@ import logging
 import re
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
@@ -30,7 +30,6 @@ from gateways.smart_launch import LaunchContext, SmartServer
 from schemas.assessment import Assessment
 from schemas.config import CdsClient
 from schemas.errors import NotConfigured
-from schemas.fhir.reference import patient_key
 from services.people import for_people
 
 LAUNCH_SECONDS: Final = 600
@@ -59,12 +58,13 @@ class Launch:
         environ: Mapping[str, str],
         *,
         several: bool,
+        chart: Callable[[str, str | None], str],
     ) -> None:
-        """Raises NotConfigured where a client's registration cannot work."""
+        """`chart`: Gate.chart. Raises NotConfigured where a client's registration cannot work."""
         config = settings.structured()
         self._sessions = sessions
         self._results = results
-        self._several = several
+        self._chart = chart
         self._seconds = config.review.session_minutes * 60
         self._redirect_uri = f"{settings.base_url}/callback"
         self._secure = settings.base_url.startswith("https:")
@@ -130,7 +130,7 @@ class Launch:
         if "error" in request.args or not _LAUNCH.fullmatch(code):
             raise Forbidden("the EHR did not let this app see the chart; ask its administrator")
         context = server.exchange(code, begun.verifier, self._redirect_uri)
-        patient = patient_key(f"Patient/{context.patient_id}", server.base, self._several)
+        patient = self._chart(context.patient_id, server.base)
         wanted = self._wanted(context, patient)
         log.info("a review page was opened", extra={"client": name, "code": "review-opened"})
         answer = redirect(f"/review/{wanted.id}", 303)

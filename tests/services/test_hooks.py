@@ -252,6 +252,25 @@ def test_with_several_servers_the_fhir_server_says_whose_patient_is_meant(
     assert cards(fhirServer=None).status_code == 400
 
 
+def test_a_patient_of_a_server_that_no_sender_speaks_for_is_somebody_else(
+    make_app: Callable[..., Flask], config: dict[str, Any], put_into: Store, signer: Any
+) -> None:
+    """p1 of the second EHR must not be shown p1 of the first, though events come from the first alone."""
+    two, inside = "https://two.example/fhir", "http://ehr.internal.example/fhir"
+    senders = [{**config["senders"][0], "base_aliases": [inside]}]
+    client = {**config["cds_clients"][0], "fhir_base_urls": [EHR, two, inside]}
+    app = make_app({"senders": senders, "cds_clients": [client]})
+    put_into(app)
+
+    def cards(server: str) -> int:
+        headers = {"Authorization": f"Bearer {signer.token(f'{BASE}/cds-services/{VIEW}')}"}
+        body = body_for(VIEW, fhirServer=server)
+        answer = app.test_client().post(f"/cds-services/{VIEW}", json=body, headers=headers)
+        return len(answer.get_json()["cards"])
+
+    assert [cards(server) for server in (EHR, f"{EHR}/", inside, two)] == [1, 1, 1, 0]
+
+
 ENTRY = {
     "card": "1b371293-93f9-481e-ab3f-de96dad9c90f",
     "outcome": "overridden",

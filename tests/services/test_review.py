@@ -386,5 +386,7 @@ def test_every_state_has_a_page(open_app: Flask, put_into: Put, state: str) -> N
 
 def test_a_base_url_of_loopback_needs_no_https(tmp_path: Path, outside: Outside) -> None:
     settings = Settings(data_dir=tmp_path)
-    made = Launch(settings, ReviewSessions(outside.database), outside.results, {}, several=False)
+    made = Launch(
+        settings, ReviewSessions(outside.database), outside.results, {}, several=False, chart=lambda one, _: one
+    )
     assert made.blueprint().name == "launch"
