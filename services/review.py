@@ -6,6 +6,7 @@ from werkzeug.exceptions import Forbidden, NotFound
 from gateways.pictures import KeptPicture, Pictures
 from gateways.settings import Settings
 from schemas.assessment import Assessment
+from schemas.errors import ModelRefused
 from services.audited import Audited
 from services.auth import Gate, refused
 from services.launch import Launch, is_uuid
@@ -22,6 +23,7 @@ class Review:
         self._gate = gate
         self._launch = launch
         self._results = outside.results
+        self._models = outside.models
         self._audited = Audited(outside.audit)
         self._pictures = Pictures(outside.database)
         self._software = software
@@ -39,7 +41,11 @@ class Review:
         self._audited.page(client, wanted)
         history = self._results.history(wanted.patient)
         return render_template(
-            "review.html", page=page_of(wanted, history, self._picture(wanted)), a=wanted, software=self._software
+            "review.html",
+            page=page_of(wanted, history, self._picture(wanted)),
+            a=wanted,
+            revoked=wanted.risk is not None and self._revoked(wanted.model.digest),
+            software=self._software,
         )
 
     def picture(self, identifier: str) -> Response:
@@ -66,6 +72,13 @@ class Review:
         if session is not None and session.patient != found.patient:
             raise Forbidden("this assessment is not of the patient whose chart is open in the EHR")
         return found, session.client if session is not None else ""
+
+    def _revoked(self, digest: str) -> bool:
+        """Whether the model was taken back. The record stays as it was made; the page says that it does not count."""
+        try:
+            return digest in self._models.state().revoked
+        except ModelRefused:
+            return False  # its log cannot be read: `vbq doctor` says so
 
     def _picture(self, assessment: Assessment) -> KeptPicture | None:
         measured = assessment.measurement

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 
 from gateways import models as models_module
+from schemas.assessment import Assessment
 from services.outside import Outside
 from tests.registries import own_model
 from vbq.risk.artefact import canonical
@@ -22,10 +23,10 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 class Site:
     """An app whose configuration trusts one key for both roles."""
 
-    def __init__(self, make_app: Callable[..., Flask]) -> None:
+    def __init__(self, make_app: Callable[..., Flask], **options: object) -> None:
         self.key = Ed25519PrivateKey.generate()
         trusted = {"name": "both", "ed25519": public_text(self.key.public_key()), "roles": ["sign", "deploy"]}
-        self.app = make_app({"model_keys": [trusted]})
+        self.app = make_app({"model_keys": [trusted]}, **options)
         self.outside: Outside = self.app.extensions["outside"]
         self.client = self.app.test_client()
 
@@ -61,6 +62,18 @@ def test_a_revoked_model_is_said_so_and_the_service_stays_ready_to_take_events(s
     assert site.client.get("/readyz").status_code == 200
     assert "it scores nobody" in site.client.get(f"/models/{digest}").text
     assert 'stage="revoked",version="1.0.0"} 0.0' in site.client.get("/metrics").text
+
+
+def test_the_review_page_of_a_revoked_models_number_says_that_it_must_not_be_used(
+    make_app: Callable[..., Flask], put_into: Callable[..., Assessment]
+) -> None:
+    site = Site(make_app, dev_open=True)
+    made = put_into(site.app)
+    address = f"/review/{made.id}"
+    assert "must not be used" not in site.client.get(address).text
+    site.deploy("1.0.0")
+    site.record("revoke", made.model.digest)
+    assert "must not be used" in site.client.get(address).text
 
 
 def test_the_shadow_model_is_not_on_the_overview(site: Site) -> None:
