@@ -4,6 +4,7 @@ What lies outside (the EHR, the archive, backups) is named, not touched. A new e
 kept by which she could be kept out.
 """
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -31,7 +32,7 @@ from gateways.patients import Patients
 from gateways.registry_tables import model_log, models, monitorings, rescorings, shadow_scores
 from gateways.settings import Settings
 from gateways.study_cache import cache_of
-from gateways.tables import assessments, inbox, leases, metadata, resources
+from gateways.tables import assessments, inbox, jobs, leases, metadata, resources
 from schemas.audit import ActorKind, AuditEntry
 from schemas.notice import Notice
 
@@ -53,7 +54,7 @@ ABOUT_NOBODY: Final = frozenset(
     )
 )
 # Tables whose rows are found by something else than a column `patient`, or that are treated in a way of their own.
-FOUND_OTHERWISE: Final = frozenset(table.name for table in (audit, inbox, shadow_scores, feedback, patient_ties))
+FOUND_OTHERWISE: Final = frozenset(table.name for table in (audit, inbox, jobs, shadow_scores, feedback, patient_ties))
 BY_PATIENT: Final[tuple[Table, ...]] = tuple(
     table
     for table in metadata.sorted_tables
@@ -195,6 +196,7 @@ class Erasure:
                 or_(feedback.c.patient.in_(keys), feedback.c.assessment.in_(ids), feedback.c.assessment.in_(begins)),
             ),
             (inbox, events),
+            (jobs, or_(jobs.c.patient.in_(keys), jobs.c.id.in_(_fetches(connection, keys)))),
             (patient_ties, or_(patient_ties.c.patient.in_(keys), links)),
             *((table, table.c.patient.in_(keys)) for table in BY_PATIENT),
         ]
@@ -240,17 +242,29 @@ def _others(connection: Connection, place: Path, keys: Sequence[str]) -> bool:
     name = place.name.encode()
     others = and_(resources.c.resource_type == "ImagingStudy", resources.c.patient.not_in(keys))
     wanted = select(resources.c.body).where(others).execution_options(yield_per=_SOME)
-    bodies = connection.scalars(wanted)
-    return any(name in bytes(body) for body in bodies)
+    with contextlib.closing(connection.scalars(wanted)) as bodies:
+        return any(name in bytes(body) for body in bodies)
+
+
+def _names(connection: Connection, keys: Sequence[str]) -> set[tuple[str, str, str]]:
+    """Source, type and id of all that is or was theirs."""
+    mine = resources.c.patient.in_(keys)
+    stored = select(resources.c.source, resources.c.resource_type, resources.c.resource_id).where(mine)
+    told = select(inbox.c.source, inbox.c.resource_type, inbox.c.resource_id).where(inbox.c.patient.in_(keys))
+    return {(row[0], row[1], row[2]) for query in (stored, told) for row in connection.execute(query)}
+
+
+def _fetches(connection: Connection, keys: Sequence[str]) -> list[int]:
+    """Jobs that would fetch something of theirs: a sender named it, and its body has not come yet."""
+    hers = {f"{source}/{kind}/{name}" for source, kind, name in _names(connection, keys)}
+    waiting = connection.execute(select(jobs.c.id, jobs.c.subject).where(jobs.c.kind == "fetch"))
+    return [row.id for row in waiting if row.subject in hers or row.subject.partition("/")[2] in keys]
 
 
 def _event_ids(connection: Connection, keys: Sequence[str]) -> list[int]:
     """Events about these records: every version of what is or was theirs, and notices that name any of it."""
-    mine = resources.c.patient.in_(keys)
-    names = select(resources.c.source, resources.c.resource_type, resources.c.resource_id).where(mine)
-    hers = {tuple(row) for row in connection.execute(names)}
+    hers = _names(connection, keys)
     columns = (inbox.c.source, inbox.c.resource_type, inbox.c.resource_id)
-    hers |= {tuple(row) for row in connection.execute(select(*columns).where(inbox.c.patient.in_(keys)))}
     ids = set(connection.scalars(select(inbox.c.id).where(inbox.c.patient.in_(keys))))
     ordered = sorted(hers)
     for start in range(0, len(ordered), _SOME):

@@ -12,7 +12,7 @@ from gateways.database import Database
 from gateways.erasure import ABOUT_NOBODY, BY_PATIENT, FOUND_OTHERWISE, Erasure, proof
 from gateways.feedback import CardFeedback, Feedback
 from gateways.retention import Retention
-from gateways.tables import inbox, metadata
+from gateways.tables import inbox, jobs, metadata
 from schemas.audit import AuditEntry
 from tests import records
 from workers.retention import Housekeeping
@@ -46,6 +46,9 @@ def fill(hands: Any, small_study: Path) -> None:
         "card-1", "overridden", "2025-01-01T00:00:00Z", b'{"comment": "Quetzalcanary"}', assessment_prefix=shown.id
     )
     Feedback(hands.bench.database).store("view", "ehr", [said])
+    with hands.bench.database.write() as connection:  # named by a notification, not fetched yet: patient unknown
+        for reference in ("Patient/canarypatient-1", "Patient/other"):
+            hands.bench.jobs.bump(connection, "fetch", f"some-sender/{reference}", "")
     read = {"actor_kind": "cds-client", "actor": "ehr", "action": "cards-read"}
     hands.bench.audit.write([AuditEntry(**read, patient=HER, entity=f"RiskAssessment/{shown.id}")])
 
@@ -86,6 +89,9 @@ def test_nothing_of_her_is_left_and_everybody_else_is_as_before(hands: Any, smal
         assert erased.bytes_gone
         assert files_hold(file, ("Quetzalcanary", "CANARY-MRN-77", "canarypatient")) == []
     assert hands.bench.results.current("Patient/other") == other
+    with database.read() as connection:
+        waiting = list(connection.scalars(select(jobs.c.subject).where(jobs.c.kind == "fetch")))
+    assert waiting == ["some-sender/Patient/other"]
     checked = Audit(database).verify()
     assert (checked.ok, checked.erased_rows) == (True, erased.audit_rows)
     last = list(Audit(database).rows(action="erased"))[-1]
