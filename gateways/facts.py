@@ -88,8 +88,8 @@ class Facts:
             resources.c.resource_id == new.resource_id,
         )
         values = _values(new)
-        inserted = self._database.insert(resources).values(values).on_conflict_do_nothing()
-        if connection.execute(inserted).rowcount == 1:
+        inserted = self._database.insert(resources).values(values).on_conflict_do_nothing().returning(resources.c.event)
+        if connection.execute(inserted).first() is not None:  # on PostgreSQL rowcount says nothing of an insert like it
             return Put(None, kept=True)
         old = _stored(connection.execute(select(resources).where(key).with_for_update()).one())
         kept = replaces(new, old)

@@ -61,8 +61,8 @@ def stopped(url: str) -> list[int]:
     """The processes of the database of `url`: its server and the backends of our connections."""
     with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as connection:
         rows = connection.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database()").fetchall()
-        mine = connection.info.backend_pid
-    server = int(Path(f"/proc/{mine}/stat").read_text().rpartition(")")[2].split()[1])
+        mine = connection.info.backend_pid  # it goes when the connection ends
+        server = int(Path(f"/proc/{mine}/stat").read_text().rpartition(")")[2].split()[1])
     return [server, *(pid for (pid,) in rows if pid != mine)]
 
 
