@@ -29,6 +29,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -107,8 +108,8 @@ class Chaos(Storm):
         for name, proxy in far.items():
             if proxy is not None:
                 network[f"{name} cut"] = proxy.cut
-                network[f"{name} half-open"] = lambda p=proxy: self.hold(p)  # type: ignore[misc]
-                network[f"{name} slow"] = lambda p=proxy: self.slow(p)  # type: ignore[misc]
+                network[f"{name} half-open"] = partial(self.hold, proxy)
+                network[f"{name} slow"] = partial(self.slow, proxy)
         own = {name: fault for name, fault in self.faults().items() if name not in ("nothing", *network)}
         return {**own, **network, "supervisor killed": self.lose_everybody}
 

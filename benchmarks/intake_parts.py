@@ -91,12 +91,12 @@ def environ(body: bytes) -> dict[str, Any]:
 def whole_way(settings: Settings, bodies: list[bytes], calls: int = CALLS) -> float:
     """From the WSGI environment to the answer's bytes, but for the store."""
     made = connect(settings)
-    outside = Outside(made.database, NoStore(made.database), made.results, made.feedback, made.models, NoRelay())  # type: ignore[arg-type]
+    outside = Outside(made.database, NoStore(made.database), made.results, made.feedback, made.models, NoRelay())  # type: ignore[arg-type] # store, relay: what is not timed
     app = create_app(settings, outside)
 
     def call(number: int) -> None:
         seen: list[str] = []
-        b"".join(app(environ(bodies[number]), lambda status, *_: seen.append(status)))  # type: ignore[arg-type]
+        b"".join(app(environ(bodies[number]), lambda status, *_: seen.append(status)))  # type: ignore[arg-type] # no exc_info
         assert seen[0].startswith("202"), seen
 
     took = cpu(call, calls)
