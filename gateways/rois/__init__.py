@@ -7,7 +7,7 @@ Stored statistics are never trusted: only where the regions lie is read, and vbq
 
 from pathlib import Path
 
-from gateways.dicom import StudyFiles
+from gateways.dicom.study import StudyFiles
 from gateways.rois.dicom_objects import drawings_of_dicom
 from gateways.rois.frames import Frames
 from gateways.rois.imagej import drawings_of_imagej

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from gateways.dicom_limits import NATIVE
-from gateways.dicom_pixels import DECODER_ERRORS, quiet_pydicom, read_dataset_bounded
-from gateways.dicom_walk import walk_file
+from gateways.dicom.limits import NATIVE
+from gateways.dicom.pixels import DECODER_ERRORS, quiet_pydicom, read_dataset_bounded
+from gateways.dicom.walk import walk_file
 from gateways.rois.frames import Frames
 from gateways.rois.presentation import drawings_of_presentation
 from gateways.rois.rtstruct import drawings_of_structures

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gateways.dicom import StudyFiles
-from gateways.dicom_headers import Instance
+from gateways.dicom.headers import Instance
+from gateways.dicom.study import StudyFiles
 from schemas.errors import NotAcceptable, NotMeasurable
 from vbq.imaging.drawn import Drawing, Plane
 from vbq.imaging.polygon import Point

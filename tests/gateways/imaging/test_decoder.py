@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from pydicom.uid import RLELossless
 
-from gateways.decoder import ROOT, Decoder
-from gateways.dicom import Here, open_study
-from gateways.dicom_headers import Instance
-from gateways.dicom_limits import DicomLimits
+from gateways.dicom.decoder import ROOT, Decoder
+from gateways.dicom.headers import Instance
+from gateways.dicom.limits import DicomLimits
+from gateways.dicom.study import Here, open_study
 from schemas.errors import NotConfigured, Unavailable
 from schemas.measurement import Reason
 from vbq.imaging.volume import Slice
@@ -186,8 +186,8 @@ def test_too_little_memory_to_start_is_said(study: Path) -> None:
 
 def test_the_child_ends_with_its_owner(study: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from gateways.decoder import Decoder\n"
-        "from gateways.dicom import open_study\n"
+        "import sys; from pathlib import Path; from gateways.dicom.decoder import Decoder\n"
+        "from gateways.dicom.study import open_study\n"
         "d = Decoder(); open_study(Path(sys.argv[1]), reader=d); print(d._process.pid, flush=True); input()"
     )
     command = [sys.executable, "-c", program, str(study)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pydicom.uid import ImplicitVRLittleEndian
 
-from gateways.dicom import DicomLimits, open_study
+from gateways.dicom.study import DicomLimits, open_study
 from gateways.rois import parse_regions
 from schemas.errors import IdentityMismatch, NotAcceptable, TooLarge
 from schemas.measurement import RegionSet

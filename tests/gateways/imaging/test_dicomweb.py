@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateways.dicom import open_study
-from gateways.dicom_limits import DicomLimits
-from gateways.multipart import PartWriter, boundary_of, split_parts
-from gateways.pacs import locate
+from gateways.dicom.limits import DicomLimits
+from gateways.dicom.study import open_study
+from gateways.pacs.location import locate
+from gateways.pacs.multipart import PartWriter, boundary_of, split_parts
 from schemas.config import Auth, Config, Pacs
 from schemas.errors import NotConfigured, NotMeasurable, PacsUnavailable, TooLarge
 from schemas.measurement import RegionSet

@@ -14,11 +14,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pynetdicom import AE, evt
 
-from gateways.dicom import open_study
-from gateways.dicom_limits import DicomLimits
-from gateways.dimse import STUDY_ROOT_FIND, STUDY_ROOT_GET
-from gateways.dimse_scp import MR_STORAGE, SYNTAXES
-from gateways.pacs import locate
+from gateways.dicom.limits import DicomLimits
+from gateways.dicom.study import open_study
+from gateways.pacs.dimse import STUDY_ROOT_FIND, STUDY_ROOT_GET
+from gateways.pacs.location import locate
+from gateways.pacs.storage_scp import MR_STORAGE, SYNTAXES
 from schemas.config import Config
 from schemas.errors import NotMeasurable, PacsUnavailable, TooLarge
 from tests.gateways.imaging.test_dicomweb import STUDY, vbq_of

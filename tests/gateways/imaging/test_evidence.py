@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from pydicom import Dataset, dcmread
 
-from gateways.dicom import open_study
-from gateways.evidence import Evidence, evidence_of, report_uid, structured_report
+from gateways.dicom.evidence import Evidence, evidence_of, report_uid, structured_report
+from gateways.dicom.study import open_study
+from gateways.pacs.stow import has_instance, store
 from gateways.rois import read_regions
-from gateways.stow import has_instance, store
 from schemas.config import Pacs
 from schemas.errors import NotAcceptable, NotMeasurable, PacsUnavailable
 from schemas.measurement import Measurement, Reason, RegionSet

@@ -12,10 +12,10 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import UID
 
-from gateways.dicom import StudyFiles, open_study
-from gateways.dicom_limits import DicomLimits
-from gateways.jpeg_lossless import decode_lossless
-from gateways.pacs import locate
+from gateways.dicom.jpeg_lossless import decode_lossless
+from gateways.dicom.limits import DicomLimits
+from gateways.dicom.study import StudyFiles, open_study
+from gateways.pacs.location import locate
 from schemas.config import Config, Pacs
 from schemas.measurement import Measurement, RegionSet
 from tests.gateways.imaging.archive import running

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
-from gateways.dicom import StudyFiles, open_study
-from gateways.dicom_walk import MAX_INFLATED, walk_file
+from gateways.dicom.study import StudyFiles, open_study
+from gateways.dicom.walk import MAX_INFLATED, walk_file
 from schemas.errors import NotAcceptable, NotMeasurable, Rejected, TooLarge
 from schemas.measurement import RegionSet
 from vbq.imaging.measure import measure

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateways import jpeg_huffman
-from gateways.jpeg_lossless import decode_lossless
+from gateways.dicom import jpeg_huffman
+from gateways.dicom.jpeg_lossless import decode_lossless
 from tests.gateways.imaging.lossless_encoder import encode_lossless
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gateways.endpoints import addresses_of, is_uid, study_uid_of
-from gateways.pacs import archive_of, directory_of, locate
+from gateways.pacs.endpoints import addresses_of, is_uid, study_uid_of
+from gateways.pacs.location import archive_of, directory_of, locate
 from schemas.config import Config, Pacs
 from schemas.errors import Forbidden, NotAcceptable, PacsUnavailable
 

@@ -14,16 +14,17 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittle
 from pynetdicom import AE, build_context
 from sqlalchemy import select
 
-from gateways import dimse_scp, received_studies
-from gateways.announcing import Announcer
-from gateways.database import Database
-from gateways.decoder import Decoder
-from gateways.dicom_limits import DicomLimits
-from gateways.dimse_scp import listening
-from gateways.fhir_servers import FhirServers
-from gateways.inbox import Inbox
-from gateways.received_studies import ReceivedStudies
-from gateways.tables import inbox as inbox_table
+from gateways.dicom.decoder import Decoder
+from gateways.dicom.limits import DicomLimits
+from gateways.fhir.servers import FhirServers
+from gateways.pacs import received_studies
+from gateways.pacs import storage_scp as dimse_scp
+from gateways.pacs.announcing import Announcer
+from gateways.pacs.received_studies import ReceivedStudies
+from gateways.pacs.storage_scp import listening
+from gateways.queue.inbox import Inbox
+from gateways.store.database import Database
+from gateways.store.tables import inbox as inbox_table
 from schemas.config import Config, Receive
 from schemas.errors import NotConfigured
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gateways.dicom_limits import DicomLimits
-from gateways.pacs import locate
-from gateways.study_cache import StudyCache
+from gateways.dicom.limits import DicomLimits
+from gateways.pacs.location import locate
+from gateways.pacs.study_cache import StudyCache
 from schemas.config import Config, Pacs
 from tests.gateways.imaging.archive import running
 from tests.gateways.imaging.test_dicomweb import STUDY

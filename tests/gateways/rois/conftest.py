@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.dicom import open_study
+from gateways.dicom.study import open_study
 from gateways.rois import regions_beside
 from tests.gateways.rois.producers import Drawn
 

@@ -13,8 +13,8 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from gateways.dicom import StudyFiles
-from gateways.dicom_headers import Instance
+from gateways.dicom.headers import Instance
+from gateways.dicom.study import StudyFiles
 from schemas.measurement import Ellipse, RegionSet
 from vbq.imaging.drawn import Plane
 from vbq.imaging.regions import mask_of

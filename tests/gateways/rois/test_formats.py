@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateways.evidence import structured_report
+from gateways.dicom.evidence import structured_report
 from gateways.rois import read_regions
 from schemas.measurement import Measurement, RegionSet
 from tests.gateways.rois import producers

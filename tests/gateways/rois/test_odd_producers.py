@@ -12,7 +12,7 @@ import pydicom
 import pytest
 from pydicom import Dataset
 
-from gateways.dicom import open_study
+from gateways.dicom.study import open_study
 from gateways.rois import read_regions
 from schemas.errors import NotAcceptable, Rejected, TooLarge
 from schemas.measurement import Measurement, RegionSet

@@ -1,0 +1,1 @@
+"""Who somebody is, in both directions: keys, tokens, logins, SMART."""

@@ -1,0 +1,39 @@
+"""One stack out of a series that holds several: two echoes of each slice, or several frames of reference."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from gateways.dicom.headers import Instance
+from schemas.measurement import Reason
+
+
+def first_echo(rows: Sequence[Instance]) -> tuple[list[Instance], Reason | None]:
+    """The instances of the shortest echo, where slices were taken at several echoes; all of them otherwise.
+
+    The shorter the echo, the more T1 there is in the image; what it is weighted to is judged later by its own times.
+    """
+    echoes: dict[float, list[Instance]] = defaultdict(list)
+    for row in rows:
+        echo = row.numbers.get("EchoTime", row.numbers.get("EchoNumbers"))
+        if echo is None:
+            return list(rows), None
+        echoes[round(echo, 1)].append(row)
+    if len(echoes) < 2 or not _repeat(rows):
+        return list(rows), None
+    text = f"the series holds {len(echoes)} echoes of its slices; the shortest one counts"
+    return echoes[min(echoes)], Reason(code="several-echoes", text=text)
+
+
+def _repeat(rows: Sequence[Instance]) -> bool:
+    """Whether more than one image lies at most positions: echoes of the same slices, not slices at different echoes."""
+    places = Counter(tuple(round(value, 1) for value in row.position_mm) for row in rows if row.position_mm)
+    return bool(places) and sum(count > 1 for count in places.values()) > len(places) / 2
+
+
+def mixed_frames_of_reference(rows: Sequence[Instance]) -> Reason | None:
+    """Why the positions of a series cannot be compared, None where they can."""
+    count = len({row.frame_of_reference for row in rows if row.frame_of_reference})
+    if count < 2:
+        return None
+    text = f"its images have {count} frames of reference, so their positions cannot be compared; send one scan alone"
+    return Reason(code="mixed-frames-of-reference", text=text)

@@ -1,0 +1,1 @@
+"""FHIR servers: the EHR that gets results, and the servers whose resources come to us."""

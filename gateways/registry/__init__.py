@@ -1,0 +1,1 @@
+"""Models: which are registered and which one speaks; shadows, re-scoring, monitoring."""
