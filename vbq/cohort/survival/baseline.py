@@ -11,6 +11,8 @@ from vbq.cohort.survival.likelihood import State, per_moment
 from vbq.cohort.survival.risksets import RiskSets
 
 IntervalScale = Literal["log", "log-log"]
+LARGEST_LOG_RISK = 300.0
+"""Beyond it survival is zero at any hazard, and arithmetic would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def survival_curves(
     the scale of log S (R's default) or of log(-log S); the upper limit never exceeds 1.
     """
     hazard, variance, mean = baseline.at(times)
-    risk = np.exp(centred @ coefficients)
+    risk = np.exp(np.minimum(centred @ coefficients, LARGEST_LOG_RISK))
     survival = np.exp(-np.outer(risk, hazard))
     lower, upper = np.ones_like(survival), np.ones_like(survival)
     z = float(norm.ppf(0.5 + level / 2))
@@ -87,7 +89,7 @@ def survival_curves(
         total = risk * h
         if scale == "log":
             lower[:, j] = np.exp(-total - z * error)
-            upper[:, j] = np.minimum(1.0, np.exp(-total + z * error))
+            upper[:, j] = np.exp(np.minimum(0.0, z * error - total))
         else:
             lower[:, j] = np.exp(-total * np.exp(z * error / total))
             upper[:, j] = np.exp(-total * np.exp(-z * error / total))

@@ -30,6 +30,8 @@ class Rule(NamedTuple):
     most: int
     tolerance: float
     vanished: float
+    gram: Floats
+    "(p, p) mean of z z', which gives the spread of a predictor"
 
 
 OK, SINGULAR, NO_ASCENT, NOT_SETTLED, RAN_AWAY = 0, 1, 2, 3, 4
@@ -171,7 +173,11 @@ def newton(rows: Rows, copies: Ints, rule: Rule) -> tuple[int, Floats, Floats, f
                 break
         if status == NO_ASCENT:
             break
-        if np.abs(candidate).max() > RUNAWAY:
+        spread = 0.0
+        for j in range(p):
+            for k in range(p):
+                spread += candidate[j] * rule.gram[j, k] * candidate[k]
+        if spread > RUNAWAY * RUNAWAY:
             status = RAN_AWAY
             beta[:] = candidate
             break

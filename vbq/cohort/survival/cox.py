@@ -16,12 +16,13 @@ from vbq.cohort.survival.likelihood import State, state_at
 from vbq.cohort.survival.newton import (
     LARGE,
     LARGEST_ITERATIONS,
-    STILL_MOVING,
     TOLERANCE,
     VANISHED,
     Maximum,
+    apart,
     maximise,
     singular,
+    still_moving,
 )
 from vbq.cohort.survival.risksets import RiskSets, Ties, risk_sets
 
@@ -121,7 +122,8 @@ def compiled_problem(sets: RiskSets, Z: Floats, ridge: float) -> "tuple[Rows, Ru
     from vbq.cohort.survival.compiled import Rows, Rule
 
     ends = np.append(sets.time[1:] != sets.time[:-1], True)
-    rule = Rule(sets.ties == "efron", ridge, LARGEST_ITERATIONS, TOLERANCE, VANISHED)
+    gram = np.ascontiguousarray(Z.T @ Z / len(Z))
+    rule = Rule(sets.ties == "efron", ridge, LARGEST_ITERATIONS, TOLERANCE, VANISHED, gram)
     return Rows(np.ascontiguousarray(Z), ends, sets.event), rule
 
 
@@ -132,14 +134,14 @@ def compiled_maximum(sets: RiskSets, Z: Floats, ridge: float) -> Maximum:
     rows, rule = compiled_problem(sets, Z, ridge)
     copies = np.ones(sets.n, dtype=np.int64)
     status, beta, info, value, null, iterations, step = compiled.newton(rows, copies, rule)
-    large = np.abs(beta) > LARGE
+    large = apart(Z, beta, LARGE)
     if status in (compiled.SINGULAR, compiled.RAN_AWAY) and large.any():
         return Maximum(beta, info, float(value), float(null), int(iterations), large)
     if status == compiled.SINGULAR:
         raise singular()
     if status != compiled.OK:
         raise NoFit("no maximum of the likelihood was reached; use fewer covariates, or fit with --ridge")
-    return Maximum(beta, info, float(value), float(null), int(iterations), np.abs(step) > STILL_MOVING)
+    return Maximum(beta, info, float(value), float(null), int(iterations), still_moving(Z, step))
 
 
 def fit_cox(
@@ -189,7 +191,7 @@ def fit_cox(
         ridge=ridge,
         sets=sets,
         design=design,
-        longest_time=float(sets.time[0]),
+        longest_time=float(np.max(time)),
         warnings=cautions(sets, events, len(names)),
     )
 

@@ -16,11 +16,13 @@ from vbq.cohort.arrays import Bools, Floats
 from vbq.cohort.errors import NoFit
 from vbq.cohort.survival.baseline import Curves
 from vbq.cohort.survival.design import quoted, standardise
-from vbq.cohort.survival.newton import RUNAWAY, singular
+from vbq.cohort.survival.newton import RUNAWAY, apart, singular
 from vbq.cohort.survival.risksets import checked
 
 MOST = 60
 TOLERANCE = 1e-12
+FURTHEST = RUNAWAY / 3
+"""A spread of the log hazard that is reached on the way to infinity only."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def fit_current_status(
     penalty = ridge * np.diag([0.0, *np.ones(len(names))])
     _, _, null, _ = _score(Z[:, :1], np.log(time), y, np.zeros((1, 1)))
     beta, information, value, iterations = _score(Z, np.log(time), y, penalty)
-    running = np.abs(beta[1:]) > RUNAWAY / 3
+    running = apart(design.Z, beta[1:], FURTHEST)
     if running.any():
         endless = [name for name, runs in zip(names, running, strict=True) if runs]
         raise NoFit(
@@ -189,7 +191,9 @@ def _score(Z: Floats, offset: Floats, y: Floats, penalty: Floats) -> tuple[Float
         variance = np.maximum(risk * np.exp(-hazard), 1e-300)
         gradient = Z.T @ (slope * (y - risk) / variance) - penalty @ beta
         information = (Z * (slope**2 / variance)[:, None]).T @ Z + penalty
-        if (np.abs(beta[1:]) > RUNAWAY / 3).any():  # on the way to infinity; the caller says of what
+        if (
+            Z.shape[1] > 1 and apart(Z[:, 1:], beta[1:], FURTHEST).any()
+        ):  # on the way to infinity; the caller says of what
             return beta, information, value, iteration
         try:
             step = cho_solve(cho_factor(information), gradient)

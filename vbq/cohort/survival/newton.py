@@ -16,12 +16,13 @@ TOLERANCE = 1e-11
 maximum (2e-8 of a coefficient on `rossi`, 8e-7 on `flchain`); the reference answers were made with a tighter rule."""
 VANISHED = 1e-10
 """Absolute change at which to stop when the log-likelihood itself goes to zero (every event perfectly predicted)."""
-STILL_MOVING = 1e-2
-"""A step this large (per standard deviation of a covariate) while the likelihood is flat: there is no maximum."""
+STILL_MOVING = 0.05
+"""A last step that moves somebody's log hazard by this much while the likelihood is flat: there is no maximum."""
 
 
 RUNAWAY = 30.0
-"""A log hazard ratio per standard deviation that no data support; reached on the way to infinity only."""
+"""A standard deviation of the log hazard that no data support; reached on the way to infinity only. Of the predictor
+and not of single coefficients, because those of nearly collinear columns are large and cancel."""
 LARGE = 5.0
 """One that explains a singular information matrix."""
 
@@ -39,6 +40,20 @@ class Maximum:
     "(p,) coefficients that still grew while the likelihood was flat: the data separate the events"
 
 
+def apart(Z: Floats, beta: Floats, limit: float) -> Bools:
+    """(p,) the large ones of the coefficients where the predictor Z beta spreads by more than `limit`; else none."""
+    size = np.abs(beta)
+    large: Bools = (size > 0.1 * size.max()) & (float((Z @ beta).std()) > limit)
+    return large
+
+
+def still_moving(Z: Floats, step: Floats) -> Bools:
+    """(p,) the coefficients that move somebody's predictor, where the step as a whole still does; else none."""
+    alone = np.abs(step) * np.abs(Z).max(axis=0)
+    moving: Bools = (alone > STILL_MOVING) & (float(np.abs(Z @ step).max()) > STILL_MOVING)
+    return moving
+
+
 def maximise(sets: RiskSets, Z: Floats, ridge: float = 0.0) -> Maximum:
     """Maximum of the (ridge-penalised) partial likelihood. Z (n, p) sorted and standardised. Raises NoFit."""
     p = Z.shape[1]
@@ -51,8 +66,8 @@ def maximise(sets: RiskSets, Z: Floats, ridge: float = 0.0) -> Maximum:
         try:
             step = cho_solve(cho_factor(information(sets, Z, state) + penalty), gradient)
         except (LinAlgError, ValueError) as error:  # ValueError: not finite, after risks have underflowed
-            if (np.abs(beta) > LARGE).any():
-                return Maximum(beta, penalty, value, null, iteration, np.abs(beta) > LARGE)
+            if (large := apart(Z, beta, LARGE)).any():
+                return Maximum(beta, penalty, value, null, iteration, large)
             raise singular() from error
         scale = 1.0
         while True:
@@ -67,12 +82,12 @@ def maximise(sets: RiskSets, Z: Floats, ridge: float = 0.0) -> Maximum:
                     "the likelihood cannot be increased any further and has no maximum within reach; "
                     "look for extreme values in the covariates, or fit with --ridge"
                 )
-        if (np.abs(candidate) > RUNAWAY).any():
-            return Maximum(candidate, penalty, value, null, iteration, np.abs(candidate) > RUNAWAY)
+        if (ran := apart(Z, candidate, RUNAWAY)).any():
+            return Maximum(candidate, penalty, value, null, iteration, ran)
         flat = scale == 1.0 and abs(reached - value) <= max(TOLERANCE * abs(reached), VANISHED)
         beta, value = candidate, reached
         if flat:
-            running = np.abs(step) > STILL_MOVING
+            running = still_moving(Z, step)
             return Maximum(beta, information(sets, Z, state), state.log_likelihood, null, iteration, running)
     raise NoFit(
         f"no maximum after {LARGEST_ITERATIONS} Newton steps; use fewer covariates, or fit with --ridge to shrink them"

@@ -9,6 +9,7 @@ from vbq.cohort.errors import NoFit
 from vbq.cohort.survival import compiled
 from vbq.cohort.survival.concordance import _pairwise, _tree, concordance
 from vbq.cohort.survival.cox import compiled_problem, fit_cox
+from vbq.cohort.survival.current_status import fit_current_status
 
 
 def cohort(seed: int, n: int = 60, p: int = 2, *, ties: bool = True):
@@ -40,6 +41,38 @@ def test_units_change_a_coefficient_and_nothing_else(seed, factor, shift) -> Non
     moved = fit_cox(X * [factor, 1] + [shift, 0], time, event, ["a", "b"])
     np.testing.assert_allclose(moved.coefficients * [factor, 1], plain.coefficients, rtol=1e-5, atol=1e-8)
     np.testing.assert_allclose(moved.p_values, plain.p_values, rtol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4])
+def test_columns_that_are_nearly_collinear_are_fitted_and_not_taken_for_separation(apart, engine) -> None:
+    X, time, event = cohort(6, 400, 3)
+    close = np.column_stack([X[:, 0], X[:, 1], X[:, 0] + X[:, 1] + apart * X[:, 2]])
+    # the same model in other words: b.close = b.X turned by the matrix that made the columns
+    turned = (
+        np.linalg.inv(np.array([[1, 0, 1], [0, 1, 1], [0, 0, apart]])) @ fit_cox(X, time, event, "abc").coefficients
+    )
+    fit = fit_cox(close, time, event, "abc", engine=engine)
+    np.testing.assert_allclose(fit.coefficients, turned, rtol=1e-7)
+    status, plain = (fit_current_status(columns, time, event, "abc") for columns in (close, X))
+    np.testing.assert_allclose(status.predictor(close), plain.predictor(X), rtol=1e-5, atol=1e-6)
+
+
+def test_a_rare_level_without_events_is_named_in_a_large_cohort() -> None:
+    X, time, event = cohort(8, 20_000, 1)
+    rare = np.arange(20_000) < 12
+    with pytest.raises(NoFit, match="coefficient of 'rare' grows"):
+        fit_cox(np.column_stack([X[:, 0], rare]), time, event * ~rare, ["a", "rare"])
+
+
+def test_survival_far_beyond_the_data_is_zero_without_overflow() -> None:
+    X, time, event = cohort(9)
+    fit = fit_cox(X, time, event, ["a", "b"])
+    sign = float(np.sign(fit.coefficients[0]))
+    curves = fit.survival(np.array([[sign * 1e6, 0.0], [sign * 1e3, 0.0]]), np.array([np.median(time)]))
+    assert (curves.survival == 0).all()
+    assert (curves.lower == 0).all()
+    assert np.isfinite(curves.upper).all()
 
 
 def test_repeated_rows_count_as_copies_in_the_compiled_refits(rng) -> None:
