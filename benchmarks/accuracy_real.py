@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gateways.dicom import open_study
+from gateways.dicom.study import open_study
 from schemas.errors import NotMeasurable
 from schemas.measurement import Level, Measurement
 from training.evaluate import judge

@@ -8,9 +8,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateways.audit import Audit
-from gateways.audit_writer import AuditWriter
-from gateways.database import Database
+from gateways.audit.log import Audit
+from gateways.audit.writer import AuditWriter
+from gateways.store.database import Database
 from schemas.audit import AuditEntry
 
 

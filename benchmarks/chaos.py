@@ -37,7 +37,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateways.inbox import Inbox
+from gateways.queue.inbox import Inbox
 from tests import records
 from tests.faults.storm import CANARY, Storm, person
 from tests.proxy import Proxy

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from gateways.decoder import Decoder
-from gateways.dicom import Here, Reader, open_study
-from gateways.jpeg_lossless import decode_lossless
+from gateways.dicom.decoder import Decoder
+from gateways.dicom.jpeg_lossless import decode_lossless
+from gateways.dicom.study import Here, Reader, open_study
 from tests.gateways.imaging.lossless_encoder import encode_lossless
 
 

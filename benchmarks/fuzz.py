@@ -29,11 +29,11 @@ from typing import Any
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1
 
-from gateways.archive import rows_of
-from gateways.decoder import Decoder
-from gateways.dicom_headers import Instance
-from gateways.dicom_limits import DicomLimits
-from gateways.dicomweb import instances_of
+from gateways.dicom.decoder import Decoder
+from gateways.dicom.headers import Instance
+from gateways.dicom.limits import DicomLimits
+from gateways.pacs.archive import rows_of
+from gateways.pacs.dicomweb import instances_of
 from schemas.errors import VbqError
 from schemas.fhir.events import events_of
 from schemas.fhir.facts import patient_facts

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.gate_cases import CASES, Case, Outcome
-from gateways.dicom import open_study
-from gateways.dicom_write import write_study
+from gateways.dicom.study import open_study
+from gateways.dicom.write import write_study
 from schemas.measurement import Measurement
 from vbq.imaging.measure import measure
 from vbq.imaging.network import Network, load_network

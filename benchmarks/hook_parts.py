@@ -21,10 +21,10 @@ from rich.table import Table
 
 from benchmarks.hooks import EHR, PATH, PATIENTS, body_of, fill_database
 from benchmarks.redis_child import redis_child
-from gateways.database import Database
-from gateways.replay import SharedSeenTokens
+from gateways.access.replay import SharedSeenTokens
 from gateways.settings import Settings
 from gateways.stand_ins import Credentials
+from gateways.store.database import Database
 from schemas.cds import read_request
 from services.app import create_app
 from services.bodies import json_object

@@ -22,11 +22,11 @@ from rich.table import Table
 
 from benchmarks.http_load import Outcome, closed, cpu_seconds, family, paced, request_of, resident_mb
 from benchmarks.served import Served, served
-from gateways.database import Database
-from gateways.models import Models
-from gateways.results import Results
+from gateways.records.results import Results
+from gateways.registry.models import Models
 from gateways.settings import Settings
 from gateways.stand_ins import Credentials
+from gateways.store.database import Database
 from schemas.config import MergePolicy
 from schemas.fhir.facts import patient_facts
 from schemas.fhir.results import resources_of

@@ -17,8 +17,8 @@ from typing import Any
 from benchmarks.hooks import observation, row, show
 from benchmarks.http_load import closed, paced, request_of
 from benchmarks.served import Served, served
-from gateways.database import Database
-from gateways.inbox import Inbox
+from gateways.queue.inbox import Inbox
+from gateways.store.database import Database
 
 BUNDLE = 100
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.hooks import observation
-from gateways.database import Database
-from gateways.inbox import Inbox
+from gateways.queue.inbox import Inbox
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.events import IncomingEvent, Receipt
 from schemas.fhir.events import events_of
 from schemas.fhir.parse import parse_json

@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from gateways.database import Database
-from gateways.inbox import Inbox
+from gateways.queue.inbox import Inbox
+from gateways.store.database import Database
 from schemas.events import IncomingEvent
 
 EVENTS = 6_000

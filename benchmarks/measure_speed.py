@@ -13,8 +13,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gateways.dicom import open_study
-from gateways.dicom_write import write_study
+from gateways.dicom.study import open_study
+from gateways.dicom.write import write_study
 from vbq.imaging.measure import measure
 from vbq.imaging.network import load_network
 from vbq.simulate.parameters import draw_parameters

@@ -10,8 +10,8 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from gateways.dicom import open_study
-from gateways.dicom_write import write_study
+from gateways.dicom.study import open_study
+from gateways.dicom.write import write_study
 from vbq.imaging.measure import measure
 from vbq.simulate.documents import regions_document
 from vbq.simulate.parameters import draw_parameters

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateways.redis_server import broker_url, command
+from gateways.queue.redis_server import broker_url, command
 
 READY_SECONDS = 10.0
 

@@ -20,10 +20,10 @@ from rich.console import Console
 from sqlalchemy import delete, select
 
 from benchmarks.hooks import observation, person
-from gateways.broker import WakeKind
-from gateways.rescoring import Rescoring
+from gateways.queue.broker import WakeKind
+from gateways.registry.rescoring import Rescoring
 from gateways.settings import Settings
-from gateways.tables import jobs
+from gateways.store.tables import jobs
 from schemas.fhir.events import events_of
 from schemas.measurement import Acquisition, Measurement
 from vbq.risk.artefact import canonical

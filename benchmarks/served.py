@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from commands.processes import serve_command
-from gateways.database import Database
 from gateways.settings import Settings
+from gateways.store.database import Database
 
 
 class Served(NamedTuple):

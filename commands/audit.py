@@ -20,7 +20,7 @@ from commands.events import store
 from commands.exits import DONE, FAILED, print_json
 from commands.key_files import read_key
 from commands.operator import operator
-from gateways.audit import Audit
+from gateways.audit.log import Audit
 from schemas.audit import ACTIONS, AuditEntry, Checkpoint, Verified
 from schemas.errors import NotAcceptable, NotConfigured
 from schemas.fhir.audit_event import audit_event

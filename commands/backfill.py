@@ -10,10 +10,10 @@ import click
 
 from commands.exits import print_json
 from commands.site import site
-from gateways.backfill import Backfiller, Report
-from gateways.backfill_state import Backfill, Part
-from gateways.fhir_http import Limits
-from gateways.sources import of_sender, of_url
+from gateways.fhir.backfill import Backfiller, Report
+from gateways.fhir.backfill_state import Backfill, Part
+from gateways.fhir.http import Limits
+from gateways.fhir.sources import of_sender, of_url
 
 # A back-fill has time: it waits as long as the server asks, up to ten minutes for one answer.
 LIMITS = Limits(reply_bytes=64 * 2**20, reply_seconds=300.0, silence_seconds=60.0, waits_seconds=600.0)

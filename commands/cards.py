@@ -17,9 +17,9 @@ from rich.panel import Panel
 from rich.table import Table
 
 from commands.exits import print_json
-from gateways.database import Database
-from gateways.feedback import Counted, Feedback
+from gateways.records.feedback import Counted, Feedback
 from gateways.settings import load_settings
+from gateways.store.database import Database
 from schemas.card_policy import CardPolicy
 from schemas.cds import Hook
 from schemas.config import Language

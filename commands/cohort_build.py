@@ -11,11 +11,11 @@ import click
 from commands.cohort_files import existing_file, load_table, write
 from commands.exits import print_json
 from commands.site import Site, site
-from gateways.cohort_server import ServerSource
-from gateways.cohort_source import CohortSource, StoredPatient
-from gateways.facts import StoredResource
-from gateways.fhir_http import Limits
-from gateways.sources import of_sender, of_url
+from gateways.fhir.cohort_server import ServerSource
+from gateways.fhir.http import Limits
+from gateways.fhir.sources import of_sender, of_url
+from gateways.records.cohort_source import CohortSource, StoredPatient
+from gateways.records.facts import StoredResource
 from schemas.errors import IdentityMismatch, NotAcceptable
 from schemas.fhir.facts import patient_facts
 

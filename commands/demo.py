@@ -167,8 +167,8 @@ DRAFT_ORDER: Json = {
 
 def stored_assessment(home: Path) -> Assessment:
     """The record behind the RiskAssessment, with every input's date and source."""
-    from gateways.database import Database
-    from gateways.results import Results
+    from gateways.records.results import Results
+    from gateways.store.database import Database
 
     found = Results(Database(f"sqlite:///{(home / 'data' / 'vbq.sqlite3').absolute()}")).current(
         f"Patient/{PATIENT_ID}"

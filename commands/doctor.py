@@ -13,13 +13,14 @@ from rich.table import Table
 
 from commands.doctor_fhir import servers
 from commands.exits import DONE, FAILED, print_json
-from gateways import archive, dimse, redis_server
+from gateways.access.keys import parse_jwks, read_jwks
+from gateways.access.remote_keys import fetch_jwks
 from gateways.card_policy import card_policy
-from gateways.database import Database
-from gateways.keys import parse_jwks, read_jwks
-from gateways.models import Models
-from gateways.remote_keys import fetch_jwks
+from gateways.pacs import archive, dimse
+from gateways.queue import redis_server
+from gateways.registry.models import Models
 from gateways.settings import LOOPBACK, Settings, load_settings
+from gateways.store.database import Database
 from schemas.config import Config
 from schemas.errors import Forbidden, NotConfigured, StoreUnavailable, TooLarge, Unavailable, VbqError
 

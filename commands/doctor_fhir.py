@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from gateways.circuit import circuit_states
-from gateways.database import Database
-from gateways.fhir_checks import Finding, described, signed_in
-from gateways.fhir_client import FhirClient
-from gateways.fhir_http import Limits
-from gateways.fhir_servers import ehr_client, reader
+from gateways.fhir.checks import Finding, described, signed_in
+from gateways.fhir.circuit import circuit_states
+from gateways.fhir.client import FhirClient
+from gateways.fhir.http import Limits
+from gateways.fhir.servers import ehr_client, reader
+from gateways.fhir.watermarks import Watermarks
 from gateways.settings import Settings
-from gateways.watermarks import Watermarks
+from gateways.store.database import Database
 from schemas.config import Config
 from schemas.errors import NotConfigured, StoreUnavailable
 from schemas.events import RELEVANT_TYPES

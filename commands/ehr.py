@@ -6,9 +6,9 @@ import click
 
 from commands.events import moment, store
 from commands.exits import print_json
-from gateways.backfill_state import BackfillState
-from gateways.circuit import circuit_states
-from gateways.watermarks import Watermarks
+from gateways.fhir.backfill_state import BackfillState
+from gateways.fhir.circuit import circuit_states
+from gateways.fhir.watermarks import Watermarks
 
 
 @click.command("status")

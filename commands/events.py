@@ -10,12 +10,12 @@ import click
 
 from commands.exits import DONE, FAILED, print_json
 from commands.operator import operator
-from gateways.audit import Audit
-from gateways.database import Database
-from gateways.inbox import EventRow, Inbox
-from gateways.jobs import JobRow
-from gateways.operations import EventFilter, Operations, Replayed
+from gateways.audit.log import Audit
+from gateways.queue.inbox import EventRow, Inbox
+from gateways.queue.jobs import JobRow
+from gateways.queue.operations import EventFilter, Operations, Replayed
 from gateways.settings import load_settings
+from gateways.store.database import Database
 from schemas.audit import AuditEntry
 
 STATES = ("pending", "running", "done", "dead")

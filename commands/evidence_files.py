@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from gateways.dicom import StudyFiles
-from gateways.evidence import secondary_capture, structured_report
+from gateways.dicom.evidence import secondary_capture, structured_report
+from gateways.dicom.study import StudyFiles
 from schemas.errors import NotMeasurable
 from schemas.measurement import Measurement
 

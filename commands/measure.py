@@ -6,8 +6,8 @@ import click
 
 from commands.evidence_files import write_evidence
 from commands.exits import DONE, FAILED, print_json
-from gateways.decoder import decoder_of
-from gateways.dicom import StudyFiles, limits_of, open_study
+from gateways.dicom.decoder import decoder_of
+from gateways.dicom.study import StudyFiles, limits_of, open_study
 from gateways.rois import read_regions
 from gateways.rois.frames import slice_named
 from gateways.settings import load_settings

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from commands.exits import DONE, FAILED
 from commands.measurement_table import Journal, Row, folder_name, row_of, write_table
-from gateways.decoder import Decoder, decoder_of
-from gateways.dicom import limits_of, open_study
+from gateways.dicom.decoder import Decoder, decoder_of
+from gateways.dicom.study import limits_of, open_study
 from gateways.settings import load_settings
 from schemas.errors import NotMeasurable, Rejected
 from schemas.measurement import Measurement, Reason

@@ -11,8 +11,8 @@ from commands.key_files import read_key
 from commands.model_sign import as_json, signature_file
 from commands.operator import operator
 from commands.site import Site, site
-from gateways.audit import Audit
-from gateways.recall import recall, revive
+from gateways.audit.log import Audit
+from gateways.registry.recall import recall, revive
 from schemas.audit import AuditEntry
 from schemas.errors import ModelRefused
 from schemas.registry import Action, LogEntry

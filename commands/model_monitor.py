@@ -11,7 +11,7 @@ from commands.cohort_files import existing_file, load_table, write
 from commands.exits import FAILED, print_json
 from commands.model_sign import as_json
 from commands.site import Site, site
-from gateways.monitoring import Monitoring
+from gateways.registry.monitoring import Monitoring
 from schemas.errors import ModelRefused
 from vbq.risk.artefact import canonical, digest
 from vbq.risk.signature import LoadedModel

@@ -10,7 +10,7 @@ from rich.progress import TaskID
 from commands.exits import FAILED, print_json
 from commands.model_sign import as_json
 from commands.site import site
-from gateways.rescoring import Progress, Purpose, Rescoring
+from gateways.registry.rescoring import Progress, Purpose, Rescoring
 from schemas.errors import ModelRefused
 
 LOOK_SECONDS = 0.2

@@ -9,7 +9,7 @@ from commands.cohort_files import write
 from commands.exits import print_json
 from commands.model_sign import as_json
 from commands.site import site
-from gateways.shadows import Shadows
+from gateways.registry.shadows import Shadows
 from schemas.errors import ModelRefused
 from vbq.monitor.comparison import compare
 

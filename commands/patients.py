@@ -6,8 +6,8 @@ from commands.events import store
 from commands.exits import print_json
 from commands.operator import operator
 from commands.purge import key_of
-from gateways.patients import Patients
-from gateways.relinking import relink
+from gateways.records.patients import Patients
+from gateways.records.relinking import relink
 from gateways.settings import load_settings
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")

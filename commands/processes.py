@@ -5,9 +5,9 @@ import sys
 
 import click
 
-from gateways.broker import QUEUES
-from gateways.database import Database
+from gateways.queue.broker import QUEUES
 from gateways.settings import Settings, load_settings
+from gateways.store.database import Database
 
 BLOCKING_THREADS = 32  # requests that wait for one flush share it: intake gains up to here, hooks neither gain nor lose
 

@@ -7,8 +7,8 @@ import click
 from commands.events import store
 from commands.exits import DONE, FAILED, print_json
 from commands.operator import operator
-from gateways.erasure import Erased, Erasure, Found
-from gateways.retention import Retention
+from gateways.records.erasure import Erased, Erasure, Found
+from gateways.records.retention import Retention
 from gateways.settings import Settings, load_settings
 from schemas.errors import NotAcceptable
 from schemas.fhir.reference import read_reference
@@ -132,7 +132,7 @@ def _tell(erased: Erased, settings: Settings) -> None:
 
 
 def _too_old(days: float, *, yes: bool, as_json: bool) -> int:
-    from gateways.erasure import scrub
+    from gateways.records.erasure import scrub
 
     if not yes:
         raise click.UsageError("--older-than erases for good; say --yes")

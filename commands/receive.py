@@ -12,16 +12,16 @@ from pathlib import Path
 import click
 
 from commands.exits import print_json
-from gateways.announcing import Announcer
-from gateways.database import Database
-from gateways.decoder import decoder_of
-from gateways.dicom_limits import limits_of
-from gateways.dimse_scp import listening
-from gateways.fhir_servers import FhirServers
-from gateways.inbox import Inbox
+from gateways.dicom.decoder import decoder_of
+from gateways.dicom.limits import limits_of
+from gateways.fhir.servers import FhirServers
 from gateways.logs import configure
-from gateways.received_studies import ReceivedStudies
+from gateways.pacs.announcing import Announcer
+from gateways.pacs.received_studies import ReceivedStudies
+from gateways.pacs.storage_scp import listening
+from gateways.queue.inbox import Inbox
 from gateways.settings import Settings, load_settings
+from gateways.store.database import Database
 from schemas.config import Config, Receive
 from schemas.errors import Forbidden, NotConfigured, Unavailable
 

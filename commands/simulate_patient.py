@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 
 from commands.exits import print_json
-from gateways.dicom import StudyFiles, limits_of, open_study
+from gateways.dicom.study import StudyFiles, limits_of, open_study
 from gateways.settings import load_settings
 from schemas.codes import SNOMED_CT, lookup
 from schemas.fhir.full import checked

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from commands.exits import print_json
 from commands.simulate_conditions import condition_options, split_conditions
-from gateways.dicom_write import Compression, write_study
+from gateways.dicom.write import Compression, write_study
 from schemas.errors import NotAcceptable
 from schemas.record import problems_of
 from vbq.simulate.documents import regions_document, truth_document

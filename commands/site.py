@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateways.database import Database
-from gateways.models import Models
+from gateways.registry.models import Models
 from gateways.settings import Settings, load_settings
+from gateways.store.database import Database
 from schemas.errors import NotConfigured
 
 

@@ -9,13 +9,13 @@ import click
 
 from commands.events import moment, store
 from commands.exits import print_json
-from gateways.fhir_client import FhirClient
-from gateways.fhir_http import FhirHttp
-from gateways.fhir_servers import ehr_client
-from gateways.fhir_subscriptions import apply, subscriptions_of
-from gateways.logins import READING_AND_WRITING, login
+from gateways.access.logins import READING_AND_WRITING, login
+from gateways.fhir.client import FhirClient
+from gateways.fhir.http import FhirHttp
+from gateways.fhir.server_subscriptions import apply, subscriptions_of
+from gateways.fhir.servers import ehr_client
+from gateways.fhir.subscriptions import Subscription, Subscriptions
 from gateways.settings import LOOPBACK, Settings, load_settings
-from gateways.subscriptions import Subscription, Subscriptions
 from schemas.config import Auth
 from schemas.errors import NotConfigured
 from schemas.events import RELEVANT_TYPES

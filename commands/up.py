@@ -15,11 +15,11 @@ import click
 from commands.listeners import listens
 from commands.processes import serve_command, sweep_command, work_command
 from commands.supervisor import Child, Supervisor
-from gateways import redis_server
-from gateways.database import Database
 from gateways.logs import configure
+from gateways.queue import redis_server
+from gateways.queue.wakeups import Wakeups
 from gateways.settings import Settings, load_settings
-from gateways.wakeups import Wakeups
+from gateways.store.database import Database
 from schemas.errors import Forbidden, NotConfigured, Unavailable
 
 REDIS_SECONDS = 10.0

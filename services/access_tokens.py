@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gateways.keys import KeyFile
-from gateways.remote_keys import Fetch, RemoteKeys, fetch_jwks
+from gateways.access.keys import KeyFile
+from gateways.access.remote_keys import Fetch, RemoteKeys, fetch_jwks
 from schemas.config import Sender
 from schemas.errors import NotConfigured
 from services.tokens import LEEWAY_SECONDS, MAX_TOKEN_BYTES, KeySet, TokenRefused, checked_claims, unverified

@@ -6,10 +6,10 @@ from importlib.metadata import version
 
 from flask import Flask
 
-from gateways.monitoring import Monitoring
-from gateways.review_sessions import ReviewSessions
+from gateways.access.review_sessions import ReviewSessions
+from gateways.fhir.subscriptions import Subscriptions
+from gateways.registry.monitoring import Monitoring
 from gateways.settings import Settings
-from gateways.subscriptions import Subscriptions
 from services.answers import plain_json
 from services.audited import Audited
 from services.auth import Gate

@@ -1,6 +1,6 @@
 """What the service showed, and to whom, as entries of the audit log. A call that cannot be recorded is refused."""
 
-from gateways.audit_writer import AuditWriter
+from gateways.audit.writer import AuditWriter
 from schemas.assessment import Assessment
 from schemas.audit import Action, AuditEntry
 from services.auth import Caller

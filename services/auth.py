@@ -13,7 +13,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
 from werkzeug.wrappers import Request
 
-from gateways.replay import SharedSeenTokens
+from gateways.access.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings
 from schemas.config import Config, Sender
 from schemas.fhir.reference import patient_key

@@ -5,8 +5,8 @@ import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from gateways.models import Models
-from gateways.results import PatientView
+from gateways.records.results import PatientView
+from gateways.registry.models import Models
 from schemas.assessment import ModelRef
 from schemas.card_policy import CardPolicy, Trigger
 from schemas.cds import Hook, HookResponse

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateways.circuit import circuit_states
-from gateways.database import Database
-from gateways.watermarks import Watermarks
+from gateways.fhir.circuit import circuit_states
+from gateways.fhir.watermarks import Watermarks
+from gateways.store.database import Database
 from schemas.errors import Unavailable
 
 STATES = {"closed": 0.0, "half-open": 1.0, "open": 2.0}

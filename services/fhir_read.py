@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotAcceptable, NotFound
 
-from gateways.results import Results
+from gateways.records.results import Results
 from gateways.settings import Settings
 from schemas.errors import NotAcceptable as WrongReference
 from schemas.fhir.capability import SEARCHES, capability_statement

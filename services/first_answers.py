@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from gateways.briefs import Brief
-from gateways.database import Database
-from gateways.ehr_reads import EhrReads, Loan, Read
-from gateways.facts import Facts
-from gateways.models import Models
-from gateways.patients import Patients
-from gateways.results import PatientView, Results
+from gateways.fhir.ehr_reads import EhrReads, Loan, Read
+from gateways.records.briefs import Brief
+from gateways.records.facts import Facts
+from gateways.records.patients import Patients
+from gateways.records.results import PatientView, Results
+from gateways.registry.models import Models
+from gateways.store.database import Database
 from schemas.assessment import Assessment
 from schemas.config import MergePolicy
 from schemas.errors import ModelRefused, Rejected

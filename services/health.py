@@ -2,8 +2,8 @@
 
 from flask import Blueprint, Response
 
-from gateways.database import Database
-from gateways.models import Models
+from gateways.registry.models import Models
+from gateways.store.database import Database
 from schemas.errors import VbqError
 from services.answers import plain_json
 

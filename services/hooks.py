@@ -9,8 +9,8 @@ from werkzeug.exceptions import BadRequest, NotFound
 from werkzeug.wrappers import Request
 
 from gateways.card_policy import card_policy
-from gateways.ehr_reads import Loan
-from gateways.feedback import CardFeedback, is_quiet
+from gateways.fhir.ehr_reads import Loan
+from gateways.records.feedback import CardFeedback, is_quiet
 from gateways.settings import Settings
 from schemas.cds import FeedbackEntry, HookRequest, Service, read_feedback, read_request
 from schemas.config import Language

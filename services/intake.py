@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, request
 from werkzeug.wrappers import Request
 
-from gateways.room import Room
+from gateways.queue.room import Room
 from gateways.settings import Settings
 from schemas.errors import Issue
 from schemas.events import Receipt

@@ -11,8 +11,8 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from gateways.broker import Waker
-from gateways.inbox import Inbox
+from gateways.queue.broker import Waker
+from gateways.queue.inbox import Inbox
 from schemas.errors import Unavailable
 from schemas.events import IncomingEvent
 

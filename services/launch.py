@@ -23,10 +23,10 @@ from flask import Blueprint, redirect, request
 from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from werkzeug.wrappers import Response
 
-from gateways.results import Results
-from gateways.review_sessions import ReviewSession, ReviewSessions
+from gateways.access.review_sessions import ReviewSession, ReviewSessions
+from gateways.access.smart_launch import LaunchContext, SmartServer
+from gateways.records.results import Results
 from gateways.settings import LOOPBACK, Settings
-from gateways.smart_launch import LaunchContext, SmartServer
 from schemas.assessment import Assessment
 from schemas.config import CdsClient
 from schemas.errors import NotConfigured

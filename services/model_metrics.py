@@ -6,8 +6,8 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateways.models import Models
-from gateways.monitoring import Monitoring
+from gateways.registry.models import Models
+from gateways.registry.monitoring import Monitoring
 from schemas.errors import ModelRefused, Unavailable
 
 

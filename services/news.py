@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from gateways.briefs import Brief
+from gateways.records.briefs import Brief
 from schemas.codes import lookup
 
 _BRINGS: Final[Mapping[str, frozenset[str]]] = {

@@ -4,16 +4,16 @@ import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from gateways.audit import Audit
-from gateways.audit_writer import AuditWriter
-from gateways.broker import Waker
-from gateways.database import Database
-from gateways.ehr_reads import EhrReads
-from gateways.feedback import Feedback
-from gateways.inbox import Inbox
-from gateways.models import Models
-from gateways.results import Results
+from gateways.audit.log import Audit
+from gateways.audit.writer import AuditWriter
+from gateways.fhir.ehr_reads import EhrReads
+from gateways.queue.broker import Waker
+from gateways.queue.inbox import Inbox
+from gateways.records.feedback import Feedback
+from gateways.records.results import Results
+from gateways.registry.models import Models
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.errors import StoreUnavailable
 from services.kickoff import Kickoff
 

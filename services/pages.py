@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, render_template, request
 from markupsafe import Markup
 from werkzeug.exceptions import NotFound
 
-from gateways.models import Models
+from gateways.registry.models import Models
 from schemas.errors import ModelRefused
 from schemas.model import ModelArtefact
 from vbq.risk.card import page as card

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateways.ehr_reads import Read, entries_of, next_page
+from gateways.fhir.ehr_reads import Read, entries_of, next_page
 from schemas.errors import NotAcceptable
 from schemas.events import IncomingEvent
 from schemas.fhir.resource_event import Sender, event

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gateways.card_policy import card_policy
-from gateways.feedback import is_quiet
+from gateways.records.feedback import is_quiet
 from gateways.settings import Settings, load_settings
 from schemas.cds import read_request
 from schemas.errors import NotAcceptable, VbqError

@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, render_template, request
 from werkzeug.exceptions import Forbidden, NotFound
 
-from gateways.pictures import KeptPicture, Pictures
+from gateways.records.pictures import KeptPicture, Pictures
 from gateways.settings import Settings
 from schemas.assessment import Assessment
 from schemas.errors import ModelRefused

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from gateways.pictures import KeptPicture
-from gateways.results import Past
+from gateways.records.pictures import KeptPicture
+from gateways.records.results import Past
 from schemas.assessment import Assessment, Risk
 from schemas.clinical import ClinicalInput, IgnoredInput
 from schemas.measurement import BODY_LEVELS, CSF_LEVELS, Ellipse, Level, Measurement, Region

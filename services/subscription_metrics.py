@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from gateways.subscriptions import Subscriptions
+from gateways.fhir.subscriptions import Subscriptions
 from schemas.errors import Unavailable
 
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import jwt
 
-from gateways.keys import KeyFile, PublicKey
-from gateways.remote_keys import Fetch, KeyAddresses, RemoteKeys, fetch_jwks
-from gateways.replay import SeenTokens
+from gateways.access.keys import KeyFile, PublicKey
+from gateways.access.remote_keys import Fetch, KeyAddresses, RemoteKeys, fetch_jwks
+from gateways.access.replay import SeenTokens
 from schemas.config import CdsClient
 
 LEEWAY_SECONDS = 2  # the CDS Hooks Sandbox rounds `iat` up

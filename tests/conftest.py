@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from gateways import redis_server
-from gateways.database import Database
+from gateways.queue import redis_server
+from gateways.store.database import Database
 from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parents[1]

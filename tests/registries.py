@@ -7,9 +7,9 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from gateways.database import Database
-from gateways.models import Models
+from gateways.registry.models import Models
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.model import ModelArtefact
 from schemas.registry import LogEntry
 from vbq.risk.artefact import canonical

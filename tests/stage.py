@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateways import redis_server
-from gateways.database import Database
+from gateways.queue import redis_server
+from gateways.store.database import Database
 from tests.counting_ehr import CountingEhr
 from tests.postgres import Postgres
 from tests.proxy import Proxy

@@ -6,8 +6,8 @@ import sys
 # Read by billiard when it is imported: SIGTERM then drains as SIGQUIT does (docs on reliability, soft shutdown).
 os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
-from gateways.broker import QUEUES
 from gateways.logs import configure
+from gateways.queue.broker import QUEUES
 from gateways.settings import load_settings
 from schemas.errors import VbqError
 

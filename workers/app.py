@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery, bootsteps, signals
 
-from gateways.broker import QUEUES, make_app
+from gateways.queue.broker import QUEUES, make_app
 from gateways.settings import Settings
 from schemas.errors import NotAcceptable
 from schemas.events import RELEVANT_TYPES

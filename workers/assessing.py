@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from gateways.facts import StoredResource
-from gateways.jobs import Job
-from gateways.shadows import ShadowScore, beside
+from gateways.queue.jobs import Job
+from gateways.records.facts import StoredResource
+from gateways.registry.shadows import ShadowScore, beside
 from schemas.assessment import Assessment
 from schemas.audit import Action, AuditEntry
 from schemas.clinical import ObservedQuantity, PatientFacts, Person, StatedCondition

@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 
-from gateways.audit import Audit
-from gateways.broker import Sender, WakeKind
-from gateways.circuit import Circuit
-from gateways.database import Database
-from gateways.decoder import Decoder, decoder_of
-from gateways.ehr_sends import EhrSends
-from gateways.facts import Facts
-from gateways.fhir_servers import FhirServers
-from gateways.inbox import Inbox
-from gateways.jobs import Jobs
-from gateways.models import Models
-from gateways.patients import Patients
-from gateways.results import Results
+from gateways.audit.log import Audit
+from gateways.dicom.decoder import Decoder, decoder_of
+from gateways.fhir.circuit import Circuit
+from gateways.fhir.ehr_sends import EhrSends
+from gateways.fhir.servers import FhirServers
+from gateways.pacs.study_cache import StudyCache, cache_of
+from gateways.queue.broker import Sender, WakeKind
+from gateways.queue.inbox import Inbox
+from gateways.queue.jobs import Jobs
+from gateways.records.facts import Facts
+from gateways.records.patients import Patients
+from gateways.records.results import Results
+from gateways.registry.models import Models
+from gateways.registry.shadows import Shadows
 from gateways.settings import Settings
-from gateways.shadows import Shadows
-from gateways.study_cache import StudyCache, cache_of
+from gateways.store.database import Database
 from schemas.config import Config
 from schemas.errors import BrokerUnavailable
 from vbq.imaging.network import Network, load_network

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gateways.database import Transaction
-from gateways.facts import StoredResource, instant
-from gateways.inbox import ClaimedEvent
+from gateways.queue.inbox import ClaimedEvent
+from gateways.records.facts import StoredResource, instant
+from gateways.store.database import Transaction
 from schemas.audit import Action, AuditEntry
 from schemas.errors import Rejected, StoreUnavailable, Superseded
 from schemas.fhir import narrow

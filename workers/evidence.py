@@ -4,10 +4,10 @@ import json
 import tempfile
 from pathlib import Path
 
-from gateways.dicom import limits_of, open_study
-from gateways.evidence import evidence_of, report_uid
-from gateways.pacs import locate
-from gateways.stow import has_instance, store
+from gateways.dicom.evidence import evidence_of, report_uid
+from gateways.dicom.study import limits_of, open_study
+from gateways.pacs.location import locate
+from gateways.pacs.stow import has_instance, store
 from schemas.config import Config, Pacs
 from schemas.measurement import Measurement
 from vbq.clinical.relevance import endpoint_ids

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gateways.fhir_client import FhirClient, Page
-from gateways.inbox import BATCH
-from gateways.jobs import Job
-from gateways.subscriptions import Subscription, Subscriptions
+from gateways.fhir.client import FhirClient, Page
+from gateways.fhir.subscriptions import Subscription, Subscriptions
+from gateways.queue.inbox import BATCH
+from gateways.queue.jobs import Job
 from schemas.config import Sender
 from schemas.errors import CircuitOpen, EhrUnavailable, NotAcceptable, NotConfigured, Rejected
 from schemas.events import RELEVANT_TYPES, IncomingEvent

@@ -5,12 +5,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from gateways.dicom import DicomLimits, StudyFiles, limits_of, open_study
-from gateways.endpoints import study_uid_of
-from gateways.facts import StoredResource
-from gateways.jobs import Job
-from gateways.pacs import locate
-from gateways.pictures import KeptPicture, Pictures
+from gateways.dicom.study import DicomLimits, StudyFiles, limits_of, open_study
+from gateways.pacs.endpoints import study_uid_of
+from gateways.pacs.location import locate
+from gateways.queue.jobs import Job
+from gateways.records.facts import StoredResource
+from gateways.records.pictures import KeptPicture, Pictures
 from gateways.rois import regions_beside
 from schemas.errors import NotMeasurable, Rejected, Unavailable
 from schemas.measurement import Measurement, Reason

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from gateways.database import Transaction
-from gateways.inbox import ClaimedEvent
-from gateways.subscriptions import Subscriptions
+from gateways.fhir.subscriptions import Subscriptions
+from gateways.queue.inbox import ClaimedEvent
+from gateways.store.database import Transaction
 from schemas.errors import StoreUnavailable, Superseded
 from schemas.fhir.notice_events import NOTICE_TYPE
 from schemas.notice import Notice

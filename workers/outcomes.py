@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gateways.jobs import Job, Kind
+from gateways.queue.jobs import Job, Kind
 from schemas.errors import CircuitOpen, Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
 from workers.bench import Bench
 

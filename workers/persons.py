@@ -3,8 +3,8 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gateways.database import Transaction
-from gateways.patients import Circle
+from gateways.records.patients import Circle
+from gateways.store.database import Transaction
 from schemas.config import Config
 from workers.bench import Bench
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gateways.ehr import Ehr
-from gateways.jobs import Job
+from gateways.fhir.ehr import Ehr
+from gateways.queue.jobs import Job
 from schemas.assessment import Assessment
 from schemas.audit import AuditEntry
 from schemas.config import Ehr as EhrConfig

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Iterable
 
-from gateways.facts import instant
-from gateways.fhir_client import Page
+from gateways.fhir.client import Page
+from gateways.fhir.watermarks import Watermarks
+from gateways.records.facts import instant
 from gateways.settings import Settings
-from gateways.watermarks import Watermarks
 from schemas.config import Sender
 from schemas.errors import EhrUnavailable, Rejected, StoreUnavailable
 from schemas.events import RELEVANT_TYPES

@@ -3,9 +3,9 @@
 import logging
 import time
 
-from gateways.audit import Audit
-from gateways.database import Database
-from gateways.retention import BATCH, Retention
+from gateways.audit.log import Audit
+from gateways.records.retention import BATCH, Retention
+from gateways.store.database import Database
 
 EVERY_SECONDS = 3600.0
 SOON_SECONDS = 5.0

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from gateways.facts import instant
-from gateways.fhir_client import FhirClient, Page
+from gateways.fhir.client import FhirClient, Page
+from gateways.records.facts import instant
 from schemas.errors import Rejected
 
 PAGE = "100"

@@ -8,11 +8,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from gateways.broker import Sender
-from gateways.database import Database
+from gateways.queue.broker import Sender
+from gateways.queue.wake_channel import WakeChannel, WakeKind
+from gateways.queue.wakeups import Wakeups
 from gateways.settings import Settings
-from gateways.wake_channel import WakeChannel, WakeKind
-from gateways.wakeups import Wakeups
+from gateways.store.database import Database
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from workers.heartbeat import Heartbeat
 from workers.retention import Housekeeping

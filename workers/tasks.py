@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from gateways.broker import task_name
+from gateways.queue.broker import task_name
 from workers.assessing import assess_patient
 from workers.bench import Bench
 from workers.events import take_events

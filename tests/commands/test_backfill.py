@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from commands.backfill import backfill
-from gateways import backfill as gateway
-from gateways import fhir_http
-from gateways.bulk import split
-from gateways.database import Database
-from gateways.inbox import EventRow, Inbox
+from gateways.fhir import backfill as gateway
+from gateways.fhir import http as fhir_http
+from gateways.fhir.bulk import split
+from gateways.queue.inbox import EventRow, Inbox
+from gateways.store.database import Database
 from schemas.errors import EhrUnavailable, Forbidden, NotConfigured, Rejected
 from tests import records
 from tests.ehr_server import sekmet
@@ -348,7 +348,7 @@ def end_lease(place: Path) -> None:
     """The killed process's right runs out after 20 s; the test does not wait for it."""
     from sqlalchemy import update
 
-    from gateways.tables import leases
+    from gateways.store.tables import leases
 
     database = Database(f"sqlite:///{place / 'vbq.sqlite3'}")
     with database.write() as connection:

@@ -13,9 +13,9 @@ import yaml
 from click.testing import CliRunner
 
 from commands.cards import report, schema, summarised
-from gateways.database import Database
-from gateways.feedback import CardFeedback, Counted, Feedback
-from gateways.results import Results
+from gateways.records.feedback import CardFeedback, Counted, Feedback
+from gateways.records.results import Results
+from gateways.store.database import Database
 from schemas.fhir.results import resources_of
 from services.card_ids import card_id, card_of, clinician_tag
 from tests import assessments as made

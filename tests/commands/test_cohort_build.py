@@ -13,10 +13,10 @@ from click.testing import CliRunner, Result
 
 from commands.cohort import check, report
 from commands.cohort_build import build_
-from gateways.cohort_source import CohortSource
-from gateways.database import Database
-from gateways.facts import Facts, StoredResource
-from gateways.results import Results
+from gateways.records.cohort_source import CohortSource
+from gateways.records.facts import Facts, StoredResource
+from gateways.records.results import Results
+from gateways.store.database import Database
 from schemas.measurement import Acquisition, Measurement
 from tests import records
 from vbq.cohort.errors import UnusableCohort

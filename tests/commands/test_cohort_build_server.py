@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from commands.cohort_build import build_
-from gateways.cohort_server import vbq_measurement
-from gateways.database import Database
-from gateways.results import Results
+from gateways.fhir.cohort_server import vbq_measurement
+from gateways.records.results import Results
+from gateways.store.database import Database
 from schemas.fhir import systems
 from schemas.measurement import Acquisition, Measurement
 from tests import records

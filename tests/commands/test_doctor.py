@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from commands.doctor import doctor
-from gateways.database import Database
 from gateways.settings import Settings, load_settings
 from gateways.stand_ins import Credentials
+from gateways.store.database import Database
 from tests.registries import Registrar, SiteKeys, own_model
 
 

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from commands.doctor import doctor
 from commands.ehr import status_
-from gateways.circuit import FAILURES, Circuit
-from gateways.database import Database
-from gateways.fhir_checks import described
-from gateways.fhir_client import FhirClient
-from gateways.fhir_http import FhirHttp
-from gateways.watermarks import Watermarks
+from gateways.fhir.checks import described
+from gateways.fhir.circuit import FAILURES, Circuit
+from gateways.fhir.client import FhirClient
+from gateways.fhir.http import FhirHttp
+from gateways.fhir.watermarks import Watermarks
+from gateways.store.database import Database
 from services.ehr_metrics import EhrGauges
 from tests.ehr_server import sekmet
 from tests.hostile_server import Answer, Hostile, answers, hostile

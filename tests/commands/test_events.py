@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from commands.audit import checkpoint, export, verify
 from commands.events import dead_, list_, replay_, show_, stats_
 from commands.purge import purge
-from gateways.audit import Audit
-from gateways.database import Database
-from gateways.inbox import Inbox
-from gateways.jobs import Jobs
+from gateways.audit.log import Audit
+from gateways.queue.inbox import Inbox
+from gateways.queue.jobs import Jobs
+from gateways.store.database import Database
 from schemas.errors import NotAcceptable
 from schemas.fhir.events import events_of
 from schemas.fhir.full import validate

@@ -13,11 +13,11 @@ from click.testing import CliRunner, Result
 
 from commands.model_monitor import monitor_, recalibrate_
 from commands.model_shadow_report import shadow_report_
-from gateways.database import Database
-from gateways.models import Models
-from gateways.results import Results
+from gateways.records.results import Results
+from gateways.registry.models import Models
+from gateways.registry.shadows import Shadows, beside
 from gateways.settings import load_settings
-from gateways.shadows import Shadows, beside
+from gateways.store.database import Database
 from schemas.clinical import Coding, ObservedQuantity, PatientFacts, Person
 from schemas.codes import LOINC
 from schemas.config import MergePolicy
@@ -208,7 +208,7 @@ def test_the_shadow_report_compares_both_models_and_names_nobody(site: Path, tmp
 
 
 def test_prometheus_sees_the_model_and_the_last_run(site: Path, tmp_path: Path) -> None:
-    from gateways.monitoring import Monitoring
+    from gateways.registry.monitoring import Monitoring
 
     document(run(monitor_, "--out", tmp_path, "--days", "36500", "--outcomes", site / "outcomes.csv", "--json"))
     settings = load_settings()

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from commands.patients import relink_, show_
-from gateways.database import Database
-from gateways.inbox import Inbox
-from gateways.patients import Patients
+from gateways.queue.inbox import Inbox
+from gateways.records.patients import Patients
 from gateways.settings import Settings
-from gateways.tables import jobs
+from gateways.store.database import Database
+from gateways.store.tables import jobs
 from schemas.errors import NotAcceptable
 from schemas.fhir.events import events_of
 from tests import records

@@ -14,9 +14,9 @@ import yaml
 from pydicom import dcmread
 from sqlalchemy import select
 
-from gateways.database import Database
 from gateways.settings import Settings
-from gateways.tables import inbox, measurements
+from gateways.store.database import Database
+from gateways.store.tables import inbox, measurements
 from schemas.errors import NotConfigured
 from tests.conftest import ROOT, Stack, wait_until
 from tests.gateways.imaging.conftest import StudyWriter

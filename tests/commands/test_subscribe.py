@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from commands.subscribe import subscribe, subscriptions
-from gateways.database import Database
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.errors import EhrUnavailable, NotConfigured
 from tests.services.fhir_server import FhirServer, fhir_server
 

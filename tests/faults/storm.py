@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from gateways.inbox import Inbox
-from gateways.jobs import Jobs
+from gateways.queue.inbox import Inbox
+from gateways.queue.jobs import Jobs
 from schemas.errors import StoreUnavailable
 from tests import records
 from tests.stack import wait_until

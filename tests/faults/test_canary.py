@@ -20,7 +20,7 @@ import pydicom
 import pytest
 import yaml
 
-from gateways.redis_server import socket_path
+from gateways.queue.redis_server import socket_path
 from tests import ehr_server, records
 from tests.stack import wait_until
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateways.database import Database
-from gateways.jobs import Job, Jobs
-from gateways.tables import leases
+from gateways.queue.jobs import Job, Jobs
+from gateways.store.database import Database
+from gateways.store.tables import leases
 from schemas.errors import Superseded
 from tests.stack import ROOT, wait_until
 
@@ -22,9 +22,9 @@ HOLD_SECONDS = 1.0
 
 FROZEN = """
 import os, signal, sys
-from gateways.database import Database
-from gateways.jobs import Jobs
-from gateways.tables import leases
+from gateways.store.database import Database
+from gateways.queue.jobs import Jobs
+from gateways.store.tables import leases
 from schemas.errors import Superseded
 
 database = Database(sys.argv[1])

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gateways.broker import Sender
-from gateways.database import Database
-from gateways.inbox import Inbox
-from gateways.patient_connection import PatientConnection
+from gateways.queue.broker import Sender
+from gateways.queue.inbox import Inbox
+from gateways.queue.wake_channel import WakeChannel
 from gateways.settings import Settings
-from gateways.wake_channel import WakeChannel
+from gateways.store.database import Database
+from gateways.store.patient_connection import PatientConnection
 from schemas.errors import BrokerUnavailable, StoreUnavailable
 from schemas.events import IncomingEvent
 from tests.proxy import Proxy

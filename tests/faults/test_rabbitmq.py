@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateways.broker import Sender
+from gateways.queue.broker import Sender
 from gateways.settings import Settings
 from schemas.errors import BrokerUnavailable
 from tests import records

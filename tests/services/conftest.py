@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateways.broker import Waker
-from gateways.database import Database
-from gateways.feedback import Feedback
-from gateways.inbox import Inbox
-from gateways.models import Models
-from gateways.results import Results
+from gateways.queue.broker import Waker
+from gateways.queue.inbox import Inbox
+from gateways.records.feedback import Feedback
+from gateways.records.results import Results
+from gateways.registry.models import Models
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.assessment import Assessment
 from schemas.config import MergePolicy
 from schemas.fhir.facts import patient_facts

@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from gateways.audit import Audit
+from gateways.audit.log import Audit
 from schemas.audit import AuditRow
 from schemas.errors import StoreUnavailable
 from schemas.fhir.audit_event import audit_event

@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from gateways.tables import inbox
+from gateways.store.tables import inbox
 from schemas.assessment import Assessment
 from schemas.fhir.full import validate
 from services.outside import Outside

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from gateways.feedback import feedback
+from gateways.records.feedback import feedback
 from schemas.assessment import Assessment
 from schemas.fhir.full import validate
 from services.outside import Outside

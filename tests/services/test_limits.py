@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 from werkzeug.exceptions import TooManyRequests
 
-from gateways.database import Database
-from gateways.room import LOOK_SECONDS, Room
+from gateways.queue.room import LOOK_SECONDS, Room
 from gateways.settings import Settings
+from gateways.store.database import Database
 from schemas.config import Sender
 from schemas.errors import StoreUnavailable
 from schemas.fhir.full import validate

@@ -7,7 +7,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from flask import Flask
 
-from gateways import models as models_module
+from gateways.registry import models as models_module
 from schemas.assessment import Assessment
 from services.outside import Outside
 from tests.registries import own_model

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from gateways.pictures import KeptPicture, Pictures
-from gateways.review_sessions import ReviewSessions
+from gateways.access.review_sessions import ReviewSessions
+from gateways.records.pictures import KeptPicture, Pictures
 from gateways.settings import Settings
 from schemas.assessment import Assessment
 from schemas.errors import NotConfigured

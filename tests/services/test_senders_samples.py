@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from gateways.subscriptions import Subscriptions
+from gateways.fhir.subscriptions import Subscriptions
 from schemas.fhir.full import validate
 from schemas.notice import Notice
 from services.outside import Outside

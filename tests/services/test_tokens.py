@@ -12,8 +12,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateways.remote_keys import FRESH_SECONDS, MOST_ADDRESSES, RETRY_SECONDS, STALE_SECONDS, RemoteKeys
-from gateways.replay import SeenTokens
+from gateways.access.remote_keys import FRESH_SECONDS, MOST_ADDRESSES, RETRY_SECONDS, STALE_SECONDS, RemoteKeys
+from gateways.access.replay import SeenTokens
 from schemas.config import CdsClient
 from schemas.errors import Unavailable
 from services.tokens import TokenRefused, Tokens

@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from gateways.audit import Audit
-from gateways.broker import WakeKind
-from gateways.database import Database
-from gateways.ehr_tables import circuits
-from gateways.facts import Facts
-from gateways.inbox import Inbox
-from gateways.jobs import Jobs
-from gateways.models import Models
-from gateways.patients import Patients
-from gateways.results import Results
+from gateways.audit.log import Audit
+from gateways.queue.broker import WakeKind
+from gateways.queue.inbox import Inbox
+from gateways.queue.jobs import Jobs
+from gateways.records.facts import Facts
+from gateways.records.patients import Patients
+from gateways.records.results import Results
+from gateways.registry.models import Models
+from gateways.registry.shadows import Shadows
 from gateways.settings import Settings
-from gateways.shadows import Shadows
-from gateways.tables import jobs, resources
+from gateways.store.database import Database
+from gateways.store.ehr_tables import circuits
+from gateways.store.tables import jobs, resources
 from schemas.events import IncomingEvent
 from schemas.fhir.events import events_of
 from workers.assessing import assess_patient

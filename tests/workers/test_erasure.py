@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import inspect, select
 
-from gateways.audit import Audit
-from gateways.database import Database
-from gateways.erasure import ABOUT_NOBODY, BY_PATIENT, FOUND_OTHERWISE, Erasure, proof
-from gateways.feedback import CardFeedback, Feedback
-from gateways.retention import Retention
-from gateways.tables import inbox, jobs, metadata
+from gateways.audit.log import Audit
+from gateways.records.erasure import ABOUT_NOBODY, BY_PATIENT, FOUND_OTHERWISE, Erasure, proof
+from gateways.records.feedback import CardFeedback, Feedback
+from gateways.records.retention import Retention
+from gateways.store.database import Database
+from gateways.store.tables import inbox, jobs, metadata
 from schemas.audit import AuditEntry
 from tests import records
 from workers.retention import Housekeeping
@@ -63,7 +63,9 @@ def test_every_table_is_either_about_nobody_or_erased(database: Database) -> Non
     with database.read() as connection:
         there = set(inspect(connection).get_table_names()) - {"alembic_version"}
     treated = ABOUT_NOBODY | FOUND_OTHERWISE | {table.name for table in BY_PATIENT}
-    assert there == treated, "a new table must be named in gateways/erasure.py: about nobody, or how her rows are found"
+    assert there == treated, (
+        "a new table must be named in gateways/records/erasure.py: about nobody, or how her rows are found"
+    )
     for name in ABOUT_NOBODY:
         assert "patient" not in metadata.tables[name].c
 

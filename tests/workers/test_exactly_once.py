@@ -11,9 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import select
 
-from gateways.circuit import FAILURES
-from gateways.database import Database
-from gateways.ehr_tables import ehr_sends
+from gateways.fhir.circuit import FAILURES
+from gateways.store.database import Database
+from gateways.store.ehr_tables import ehr_sends
 from tests import records
 from tests.hostile_server import Answer, Asked, Hostile, hostile
 
@@ -106,7 +106,7 @@ def has(row: Json, system: str, value: str) -> bool:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """One database: what is tested here lies between us and the EHR. Both: tests/gateways/test_circuit.py."""
+    """One database: what is tested here lies between us and the EHR. Both: tests/gateways/fhir/test_circuit.py."""
     made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     made.migrate()
     yield made

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from sqlalchemy import select, update
 
-from gateways.ehr_tables import circuits
-from gateways.subscription_tables import subscriptions
-from gateways.subscriptions import Subscription, Subscriptions
-from gateways.tables import jobs, resources
+from gateways.fhir.subscriptions import Subscription, Subscriptions
+from gateways.store.ehr_tables import circuits
+from gateways.store.subscription_tables import subscriptions
+from gateways.store.tables import jobs, resources
 from schemas.fhir.events import events_of
 from tests import records
 from tests.services.fhir_server import FhirServer, fhir_server

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from gateways.audit import Audit
-from gateways.database import Database
-from gateways.patient_tables import study_identities
+from gateways.audit.log import Audit
+from gateways.store.database import Database
+from gateways.store.patient_tables import study_identities
 from schemas.assessment import Assessment
 from schemas.fhir.systems import PATIENT_REPLACED_BY
 from tests import records

@@ -345,7 +345,7 @@ def test_a_crash_loop_ends_as_a_dead_letter(make_hands: Callable[..., Any], stud
     row = hands.job("measure").id
     from sqlalchemy import update
 
-    from gateways.tables import jobs
+    from gateways.store.tables import jobs
     from workers.measuring import measure_study
     from workers.outcomes import run_job
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from gateways import models as models_module
-from gateways.audit import Audit
-from gateways.recall import recall, revive
+from gateways.audit.log import Audit
+from gateways.registry import models as models_module
+from gateways.registry.recall import recall, revive
 from schemas.assessment import Assessment
 from services.card_answers import CardAnswers
 from tests import records

@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gateways.database import Database
-from gateways.facts import instant
+from gateways.fhir.watermarks import Watermarks
+from gateways.records.facts import instant
 from gateways.settings import Settings
-from gateways.watermarks import Watermarks
+from gateways.store.database import Database
 from schemas.errors import StoreUnavailable
 from tests import records
 from tests.hostile_server import Answer, Asked, Hostile, bundle, hostile
@@ -57,7 +57,7 @@ def moment(row: Json) -> float:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    """One database: what is tested here lies between us and the server. Both: tests/gateways/test_watermarks.py."""
+    """One database: what is tested here lies between us and the server. On both: test_watermarks.py."""
     made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     made.migrate()
     yield made

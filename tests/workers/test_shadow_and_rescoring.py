@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from gateways import models as models_module
-from gateways.registry_tables import shadow_scores
-from gateways.rescoring import Rescoring, standing
-from gateways.tables import assessments, published
+from gateways.registry import models as models_module
+from gateways.registry.rescoring import Rescoring, standing
+from gateways.store.registry_tables import shadow_scores
+from gateways.store.tables import assessments, published
 from schemas.assessment import Assessment
 from tests import records
 from tests.registries import Registrar, SiteKeys, own_model, stronger

@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 
 from commands.subscribe import subscribe, subscriptions
 from gateways.settings import Settings
-from gateways.tables import jobs, resources
+from gateways.store.tables import jobs, resources
 from services.app import create_app
 from services.outside import connect
 from tests import records

@@ -12,7 +12,7 @@ Z = 1.959963984540054
 
 
 class Pair(Protocol):
-    """One patient at one moment under both models; gateways.shadows.ShadowScore is one."""
+    """One patient at one moment under both models; gateways.registry.shadows.ShadowScore is one."""
 
     @property
     def state(self) -> str: ...

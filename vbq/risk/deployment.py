@@ -1,4 +1,4 @@
-"""The log of deployments: signed lines in a chain, and what they add up to. Pure; gateways/registry.py keeps the rows.
+"""The log of deployments: signed lines in a chain, and what they add up to. Pure; gateways/registry keeps the rows.
 
 A line counts if it names the line before by its hash, is not older than it, and was signed by a key whose role is
 `deploy` on the day it says. One line that does not count makes the whole log count for nothing: scoring stops.

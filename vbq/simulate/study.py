@@ -66,7 +66,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class PhantomStudy:
-    """A study as arrays; gateways/dicom_write.py makes files of it. `series[0]` is the T1, or what stands for it."""
+    """A study as arrays; gateways/dicom/write.py makes files of it. `series[0]` is the T1, or what stands for it."""
 
     parameters: PhantomParameters
     series: tuple[PhantomSeries, ...]

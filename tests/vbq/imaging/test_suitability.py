@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateways.dicom import open_study
-from gateways.dicom_write import write_study
+from gateways.dicom.study import open_study
+from gateways.dicom.write import write_study
 from schemas.measurement import Measurement
 from vbq.imaging.bodies import Body
 from vbq.imaging.canonical import SagittalView, sagittal_view

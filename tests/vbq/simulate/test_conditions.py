@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateways.dicom_write import write_study
+from gateways.dicom.write import write_study
 from tests.vbq.simulate.conftest import small
 from vbq.simulate.anatomy import build_anatomy
 from vbq.simulate.conditions import NONE, Conditions, Modic
