@@ -21,7 +21,7 @@ import numpy as np
 from gateways.dicom.decoder import Decoder
 from gateways.dicom.jpeg_lossless import decode_lossless
 from gateways.dicom.study import Here, Reader, open_study
-from tests.gateways.imaging.lossless_encoder import encode_lossless
+from tests.gateways.dicom.lossless_encoder import encode_lossless
 
 
 def timed(

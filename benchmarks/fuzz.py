@@ -39,8 +39,8 @@ from schemas.fhir.events import events_of
 from schemas.fhir.facts import patient_facts
 from schemas.fhir.parse import parse_json
 from schemas.measurement import Reason
-from tests.gateways.imaging.conftest import StudyWriter
-from tests.gateways.imaging.lossless_encoder import encode_lossless
+from tests.dicom_writer import StudyWriter
+from tests.gateways.dicom.lossless_encoder import encode_lossless
 from tests.mutations import broken_bytes, broken_json, pydicom_files
 from tests.records import bundle, imaging_study, patient, t_score
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from commands.doctor import doctor
 from gateways.settings import Settings
-from tests.gateways.imaging.archive import running
-from tests.gateways.imaging.conftest import StudyWriter
-from tests.gateways.imaging.test_dimse import Peer, free_port, listening
+from tests.dicom_writer import StudyWriter
+from tests.gateways.pacs.archive import running
+from tests.gateways.pacs.test_dimse import Peer, free_port, listening
 
 
 def archive_check(monkeypatch: pytest.MonkeyPatch, place: Path, **config: Any) -> dict[str, Any]:

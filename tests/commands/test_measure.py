@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from commands.measure import measure
 from schemas.errors import NotAcceptable
-from tests.gateways.imaging.conftest import ROIS, StudyWriter
+from tests.dicom_writer import ROIS, StudyWriter
 
 
 @pytest.fixture

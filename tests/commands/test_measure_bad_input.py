@@ -16,7 +16,7 @@ import pytest
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from tests.gateways.imaging.conftest import ROIS, StudyWriter
+from tests.dicom_writer import ROIS, StudyWriter
 
 MEMORY = 1536 * 2**20
 SECONDS = 60.0

@@ -19,9 +19,9 @@ from gateways.store.database import Database
 from gateways.store.tables import inbox, measurements
 from schemas.errors import NotConfigured
 from tests.conftest import ROOT, Stack, wait_until
-from tests.gateways.imaging.conftest import StudyWriter
-from tests.gateways.imaging.test_dimse import free_port
-from tests.gateways.imaging.test_receive import send
+from tests.dicom_writer import StudyWriter
+from tests.gateways.pacs.test_dimse import free_port
+from tests.gateways.pacs.test_receive import send
 
 
 def environment(place: Path, receive: dict[str, Any]) -> dict[str, str]:

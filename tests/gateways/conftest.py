@@ -1,11 +1,14 @@
-"""A clock that tests turn, and events made from little."""
+"""A clock that tests turn, events made from little, small DICOM studies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from schemas.events import IncomingEvent
+from tests.dicom_writer import AXIAL, ROIS, StudyWriter
 
 
 @dataclass
@@ -39,5 +42,43 @@ def event() -> Callable[..., IncomingEvent]:
             "body": b"{}",
         }
         return IncomingEvent.model_validate({**given, **changes})
+
+    return make
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> StudyWriter:
+    """A writer of made-up DICOM below a temporary directory."""
+    return StudyWriter(tmp_path / "study")
+
+
+@pytest.fixture
+def study(writer: StudyWriter) -> Path:
+    """A sagittal T1, a sagittal T2 and an axial T2 series of one patient."""
+    writer.series()
+    writer.series("t2", SeriesInstanceUID="2.25.9.2", SeriesDescription="T2 sag", RepetitionTime="3500", EchoTime="100")
+    writer.series(
+        "ax", SeriesInstanceUID="2.25.9.3", SeriesDescription="T2 ax", EchoTime="100", ImageOrientationPatient=AXIAL
+    )
+    return writer.root
+
+
+@pytest.fixture
+def rois() -> dict[str, Any]:
+    """A regions file for the T1 series' middle slice; the true VBQ is 4."""
+    return ROIS
+
+
+@pytest.fixture
+def compressed(writer: StudyWriter) -> Callable[[str], Path]:
+    """compressed(transfer syntax UID) -> a study in that encoding."""
+
+    def make(syntax: str) -> Path:
+        for index in range(writer.count):
+            dataset = writer.dataset(index)
+            plugin = {"1.2.840.10008.1.2.5": "pylibjpeg", "1.2.840.10008.1.2.4.80": "pyjpegls"}.get(syntax, "pylibjpeg")
+            dataset.compress(syntax, encoding_plugin=plugin, generate_instance_uid=False)
+            writer.save(dataset, f"t1/{index:03d}")
+        return writer.root
 
     return make

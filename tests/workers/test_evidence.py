@@ -9,7 +9,7 @@ import pytest
 from tests import records
 from tests.ehr_server import AGREES
 from tests.ehr_server import running as ehr_running
-from tests.gateways.imaging.archive import Archive, running
+from tests.gateways.pacs.archive import Archive, running
 
 
 @pytest.fixture

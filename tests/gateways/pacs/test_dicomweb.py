@@ -14,7 +14,7 @@ from gateways.pacs.multipart import PartWriter, boundary_of, split_parts
 from schemas.config import Auth, Config, Pacs
 from schemas.errors import NotConfigured, NotMeasurable, PacsUnavailable, TooLarge
 from schemas.measurement import RegionSet
-from tests.gateways.imaging.archive import Archive, running
+from tests.gateways.pacs.archive import Archive, running
 from vbq.imaging.measure import measure
 
 STUDY = {

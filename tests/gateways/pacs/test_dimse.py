@@ -21,7 +21,7 @@ from gateways.pacs.location import locate
 from gateways.pacs.storage_scp import MR_STORAGE, SYNTAXES
 from schemas.config import Config
 from schemas.errors import NotMeasurable, PacsUnavailable, TooLarge
-from tests.gateways.imaging.test_dicomweb import STUDY, vbq_of
+from tests.gateways.pacs.test_dicomweb import STUDY, vbq_of
 
 
 def free_port() -> int:

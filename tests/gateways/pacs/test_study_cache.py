@@ -11,8 +11,8 @@ from gateways.dicom.limits import DicomLimits
 from gateways.pacs.location import locate
 from gateways.pacs.study_cache import StudyCache
 from schemas.config import Config, Pacs
-from tests.gateways.imaging.archive import running
-from tests.gateways.imaging.test_dicomweb import STUDY
+from tests.gateways.pacs.archive import running
+from tests.gateways.pacs.test_dicomweb import STUDY
 
 
 def cache(place: Path, *, most_bytes: int = 10_000, hours: float = 1.0) -> StudyCache:

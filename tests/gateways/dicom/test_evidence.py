@@ -18,8 +18,8 @@ from gateways.rois import read_regions
 from schemas.config import Pacs
 from schemas.errors import NotAcceptable, NotMeasurable, PacsUnavailable
 from schemas.measurement import Measurement, Reason, RegionSet
-from tests.gateways.imaging.archive import Archive, running
-from tests.gateways.imaging.conftest import ROIS, StudyWriter
+from tests.dicom_writer import ROIS, StudyWriter
+from tests.gateways.pacs.archive import Archive, running
 from vbq.imaging.measure import measure
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)

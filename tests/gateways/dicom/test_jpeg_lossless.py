@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gateways.dicom import jpeg_huffman
 from gateways.dicom.jpeg_lossless import decode_lossless
-from tests.gateways.imaging.lossless_encoder import encode_lossless
+from tests.gateways.dicom.lossless_encoder import encode_lossless
 
 
 @settings(max_examples=60, deadline=None)

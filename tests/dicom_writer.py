@@ -1,18 +1,10 @@
 """Small DICOM studies written by the tests: made-up images of a made-up patient."""
 
-import json
-import shutil
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
-import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
@@ -49,6 +41,7 @@ BASE: dict[str, Any] = {
     "PixelRepresentation": 0,
 }
 SIZE = 64
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 
 
 def pixels_of(lateral: int) -> np.ndarray:
@@ -119,80 +112,51 @@ class StudyWriter:
         return [self.save(self.dataset(i, **changes), f"{folder}/{i:03d}") for i in range(self.count)]
 
 
-@pytest.fixture
-def writer(tmp_path: Path) -> StudyWriter:
-    """A writer of made-up DICOM below a temporary directory."""
-    return StudyWriter(tmp_path / "study")
+def item(**values: Any) -> Dataset:
+    """A data set of what is given: an item of a sequence."""
+    dataset = Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
 
 
-@pytest.fixture
-def study(writer: StudyWriter) -> Path:
-    """A sagittal T1, a sagittal T2 and an axial T2 series of one patient."""
-    writer.series()
-    writer.series("t2", SeriesInstanceUID="2.25.9.2", SeriesDescription="T2 sag", RepetitionTime="3500", EchoTime="100")
-    writer.series(
-        "ax", SeriesInstanceUID="2.25.9.3", SeriesDescription="T2 ax", EchoTime="100", ImageOrientationPatient=AXIAL
-    )
-    return writer.root
-
-
-@pytest.fixture
-def rois() -> dict[str, Any]:
-    """A regions file for the T1 series' middle slice; the true VBQ is 4."""
-    return ROIS
-
-
-@pytest.fixture
-def compressed(writer: StudyWriter) -> Callable[[str], Path]:
-    """compressed(transfer syntax UID) -> a study in that encoding."""
-
-    def make(syntax: str) -> Path:
-        for index in range(writer.count):
-            dataset = writer.dataset(index)
-            plugin = {"1.2.840.10008.1.2.5": "pylibjpeg", "1.2.840.10008.1.2.4.80": "pyjpegls"}.get(syntax, "pylibjpeg")
-            dataset.compress(syntax, encoding_plugin=plugin, generate_instance_uid=False)
-            writer.save(dataset, f"t1/{index:03d}")
-        return writer.root
-
-    return make
-
-
-@pytest.fixture
-def orthanc(tmp_path: Path, study: Path) -> Iterator[str]:
-    """A real Orthanc with its DICOMweb plugin, holding the made-up study."""
-    program = shutil.which("Orthanc")
-    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-    if program is None or not plugin.exists():
-        pytest.skip("Orthanc with its DICOMweb plugin is not installed (Debian: orthanc, orthanc-dicomweb)")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = {
-        "HttpPort": port,
-        "StorageDirectory": str(tmp_path / "orthanc"),
-        "IndexDirectory": str(tmp_path / "orthanc"),
-        "DicomServerEnabled": False,
-        "RemoteAccessAllowed": False,
-        "Plugins": [str(plugin)],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    with (tmp_path / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        with httpx.Client(base_url=base, trust_env=False, timeout=10) as client:
-            until = time.monotonic() + 30
-            while time.monotonic() < until:
-                try:
-                    client.get("/system").raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    time.sleep(0.1)
-            for path in study.rglob("*"):
-                if path.is_file():
-                    client.post("/instances", content=path.read_bytes()).raise_for_status()
-        yield f"{base}/dicom-web"
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+def enhanced(
+    writer: Any, *, slopes: list[float] | None = None, scale: list[float] | None = None, order: list[int] | None = None
+) -> Dataset:
+    """All slices in one file, in `order`; geometry per frame, spacing and timing shared."""
+    order = order or list(range(writer.count))
+    singles = [writer.dataset(index) for index in order]
+    dataset = writer.dataset(0)
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RepetitionTime", "EchoTime"):
+        delattr(dataset, keyword)
+    del dataset.ScanningSequence
+    dataset.EchoPulseSequence = "SPIN"
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = ENHANCED_MR
+    dataset.NumberOfFrames = len(singles)
+    dataset.SharedFunctionalGroupsSequence = [
+        item(
+            PixelMeasuresSequence=[item(PixelSpacing=[1.0, 1.0], SliceThickness=4.0)],
+            PlaneOrientationSequence=[item(ImageOrientationPatient=singles[0].ImageOrientationPatient)],
+            MRTimingAndRelatedParametersSequence=[item(RepetitionTime=550.0, FlipAngle=90.0)],
+            MREchoSequence=[item(EffectiveEchoTime=10.0)],
+        )
+    ]
+    groups = []
+    pixels = []
+    for number, single in enumerate(singles):
+        group = item(PlanePositionSequence=[item(ImagePositionPatient=single.ImagePositionPatient)])
+        values = single.pixel_array.astype(float)
+        if slopes:
+            group.PixelValueTransformationSequence = [
+                item(RescaleIntercept=-10.0, RescaleSlope=slopes[number], RescaleType="US")
+            ]
+            values = (values + 10.0) / slopes[number]
+        if scale:
+            private = Dataset()
+            private.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", scale[number])
+            group.private_block(0x2005, "Philips MR Imaging DD 005", create=True).add_new(0x0F, "SQ", [private])
+        groups.append(group)
+        pixels.append(np.rint(values).astype("<u2"))
+    dataset.PerFrameFunctionalGroupsSequence = groups
+    dataset.PixelData = np.stack(pixels).tobytes()
+    return dataset
