@@ -105,7 +105,7 @@ class Decoder:
         """As dicom.Reader. Raises Unavailable where the child is killed from outside, NotConfigured where it cannot
         start.
         """
-        request = Request(limits, self._file_seconds, paths=[os.fspath(path) for path in paths])
+        request = Request(limits, self._file_seconds, paths=[os.fsencode(path) for path in paths])
         return cast("list[Headers]", self._all(request))
 
     def slices(self, instances: Sequence[Instance], limits: DicomLimits) -> list[Slice | Reason]:

@@ -67,7 +67,7 @@ def _defect(kind: type[BaseException], trace: TracebackType | None) -> Answer:
 def _found(request: Request) -> Iterator[Found]:
     for path in request.paths:
         _allow(request.seconds)
-        yield headers_of(Path(path), request.limits)
+        yield headers_of(Path(os.fsdecode(path)), request.limits)
     opened: dict[Path, Dataset] = {}
     for instance in request.instances:
         _allow(request.seconds)

@@ -6,6 +6,7 @@ answer      length of the document (4 bytes), length of the pixels (8 bytes), do
 Nothing is unpickled, and every answer is decoded into the types below or refused.
 """
 
+import os
 import struct
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +31,8 @@ class Request(msgspec.Struct, frozen=True):
     limits: DicomLimits
     seconds: int
     """For one file or image."""
-    paths: list[str] = []
+    paths: list[bytes] = []
+    """As the file system has them: a name need not be text."""
     instances: list[Instance] = []
 
 
@@ -113,11 +115,11 @@ def decode_answer(content: bytes | bytearray) -> Answer:
 
 def _plain(value: object) -> object:
     if isinstance(value, Path):
-        return str(value)
+        return os.fsencode(value)  # names in odd bytes are no text that MessagePack could hold
     raise NotImplementedError  # msgspec's way for a hook to say "not mine"
 
 
 def _own(kind: type, value: object) -> object:
-    if kind is Path:
-        return Path(str(value))
+    if kind is Path and isinstance(value, bytes):
+        return Path(os.fsdecode(value))
     raise NotImplementedError  # as above

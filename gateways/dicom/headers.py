@@ -62,6 +62,7 @@ TAGS: dict[str, int] = {
 }
 ESCAPE = b"\x1b"
 WANTED = frozenset(TAGS.values())
+FARTHEST_MM = 10_000.0  # of a slice from the origin, which lies in the scanner or in the patient
 
 
 @dataclass(frozen=True, repr=False)
@@ -124,6 +125,9 @@ def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
     if not (study and series and sop):
         if walk.truncated:
             return Reason(code="truncated", text="the file ends within its header")
+        if walk.has_pixels:
+            text = "an image names no study, series or instance (UIDs are missing); send it from the archive again"
+            return Reason(code="no-identifiers", text=text)
         return None  # a DICOMDIR, or a file that belongs to no study
     if not walk.has_pixels and not raw.unsigned("Rows") and not walk.truncated:
         return None  # a report, a segmentation, a presentation state
@@ -228,8 +232,10 @@ def _date(text: str | None) -> dt.date | None:
 
 
 def triple_of(values: list[float]) -> Vector | None:
-    """A point, None where there are not three numbers."""
-    return (values[0], values[1], values[2]) if len(values) == 3 else None
+    """A point, None where there are not three numbers of a place in a scanner."""
+    if len(values) != 3 or not all(abs(value) < FARTHEST_MM for value in values):  # nor where one is not a number
+        return None
+    return values[0], values[1], values[2]
 
 
 def orientation_of(values: list[float]) -> Orientation | None:
@@ -239,7 +245,7 @@ def orientation_of(values: list[float]) -> Orientation | None:
     row, column = values[:3], values[3:]
     lengths = [math.hypot(*row), math.hypot(*column)]
     if (
-        any(abs(length - 1) > 0.01 for length in lengths)
+        not all(abs(length - 1) <= 0.01 for length in lengths)  # so that what is not a number is none
         or abs(sum(a * b for a, b in zip(row, column, strict=True))) > 0.01
     ):
         return None

@@ -43,6 +43,8 @@ DECODER_ERRORS = (
     InvalidDicomError,
 )
 
+LARGEST = 1e12  # of a slope or an intercept: beyond, single precision overflows
+
 
 def obstacle(instance: Instance, limits: DicomLimits) -> Reason | None:
     """Why the pixels of `instance` must not or cannot be decoded, from its header alone; None where they can."""
@@ -124,12 +126,16 @@ def _decode(instance: Instance, opened: dict[Path, Dataset]) -> Slice | Reason:
         dataset = opened[instance.path] = read_dataset_bounded(instance.path, instance.transfer_syntax)
     if "ModalityLUTSequence" in dataset:
         return Reason(code="modality-lut", text="signal intensities behind a modality lookup table are not read")
+    if "PixelData" not in dataset:
+        text = "the pixels are floating point numbers (a computed map?), not stored signal; send the scanner's images"
+        return Reason(code="float-pixels", text=text)
     stored = _stored(instance, dataset)
     if isinstance(stored, Reason):
         return stored
     scale = _scale(instance, dataset)
     if scale is None:
-        return Reason(code="rescale", text="the rescale slope or the scale slope is zero")
+        text = "the rescale slope, its intercept or the scale slope makes no sense (zero, endless or not a number)"
+        return Reason(code="rescale", text=text)
     slope, intercept = scale
     signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
     highest = 2 ** (instance.bits_stored - int(signed)) - 1
@@ -153,7 +159,10 @@ def _stored(instance: Instance, dataset: Dataset) -> npt.NDArray[Any] | Reason:
     signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
     if syntax in NATIVE:
         high_bit = int(dataset.get("HighBit") or instance.bits_stored - 1)
-        return _used_bits(_native(instance, dataset, index), instance, high_bit, signed=signed)
+        shift = high_bit + 1 - instance.bits_stored
+        if not 0 <= shift <= instance.bits_allocated - instance.bits_stored:
+            return Reason(code="bits", text="the high bit does not fit bits stored and allocated")
+        return _used_bits(_native(instance, dataset, index), instance, shift, signed=signed)
     frame = get_frame(dataset.PixelData, index, number_of_frames=instance.frames)
     size = declared_size(frame, syntax)
     if size is not None and size != (instance.rows, instance.columns):
@@ -174,11 +183,9 @@ def _native(instance: Instance, dataset: Dataset, index: int) -> npt.NDArray[Any
     return values.reshape(instance.rows, instance.columns)
 
 
-def _used_bits(stored: npt.NDArray[Any], instance: Instance, high_bit: int, *, signed: bool) -> npt.NDArray[Any]:
+def _used_bits(stored: npt.NDArray[Any], instance: Instance, shift: int, *, signed: bool) -> npt.NDArray[Any]:
     """Old images keep overlays in the bits above the stored ones, and some shift the values up (PS3.5 8.1.1)."""
-    bits, shift = instance.bits_stored, high_bit + 1 - instance.bits_stored
-    if not 0 <= shift <= instance.bits_allocated - bits:
-        raise ValueError("high bit")
+    bits = instance.bits_stored
     if bits == instance.bits_allocated and not signed:
         return stored
     values = (stored.astype(np.int64) >> shift) & ((1 << bits) - 1)
@@ -187,7 +194,7 @@ def _used_bits(stored: npt.NDArray[Any], instance: Instance, high_bit: int, *, s
 
 
 def _scale(instance: Instance, dataset: Dataset) -> tuple[float, float] | None:
-    """(slope, intercept) from stored values to signal; None where a slope is zero.
+    """(slope, intercept) from stored values to signal; None where they make no sense.
 
     Philips' stored values become comparable between slices only by their private scale slope SS (2005,xx0E):
     FP = (PV x RS + RI) / (RS x SS), with the public rescale RS and RI (Chenevert 2014, doi:10.1593/tlo.13811).
@@ -196,7 +203,7 @@ def _scale(instance: Instance, dataset: Dataset) -> tuple[float, float] | None:
         _number(dataset, "RescaleSlope", 1.0),
         _number(dataset, "RescaleIntercept", 0.0),
     )
-    if slope == 0:
+    if slope == 0 or not (abs(slope) < LARGEST and abs(intercept) < LARGEST):  # nor where one is not a number
         return None
     scale_slope = philips_scale_slope(dataset, instance.frame)
     if scale_slope is None:
@@ -231,7 +238,4 @@ def _number(dataset: Dataset, keyword: str, default: float) -> float:
     value = dataset.get(keyword)
     if value is None:
         return default
-    number = float(value)
-    if not np.isfinite(number):
-        raise ValueError(keyword)
-    return number
+    return float(value)

@@ -45,12 +45,6 @@ class Walk:
     """How much lies before the pixel data."""
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether the file has the DICM prefix of PS3.10."""
-    with path.open("rb") as file:
-        return file.read(PREAMBLE + 4)[PREAMBLE:] == b"DICM"
-
-
 def walk_file(path: Path, wanted: Collection[int]) -> Walk:
     """Walk one PS3.10 file. Raises NotAcceptable or TooLarge, naming neither path nor values."""
     if path.stat().st_size == 0:  # which cannot be mapped
