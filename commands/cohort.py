@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.cohort_files import decimal_option, digest_of, existing_file, load_table, make_folder, write
+from commands.cohort_files import (
+    decimal_option,
+    digest_of,
+    existing_file,
+    make_folder,
+    map_option,
+    mapped_table,
+    write,
+)
 from commands.exits import DONE, FAILED, print_json
 from vbq.cohort.data.table import Decimal, Table
 from vbq.cohort.errors import UnusableCohort
@@ -20,23 +28,6 @@ if TYPE_CHECKING:
 @click.group()
 def cohort() -> None:
     """Check and describe a cohort file."""
-
-
-def map_option(command: click.decorators.FC) -> click.decorators.FC:
-    """--map FILE."""
-    return click.option("--map", "mapping", type=existing_file, help="YAML or JSON that renames and converts columns.")(
-        command
-    )
-
-
-def mapped_table(path: Path, decimal: Decimal, mapping: Path | None) -> tuple[Table, list[str]]:
-    """The table after its map, and what the map did."""
-    table = load_table(path, decimal)
-    if mapping is None:
-        return table, []
-    from vbq.cohort.data.mapping import apply_map, read_map
-
-    return apply_map(table, read_map(mapping.read_bytes(), mapping.name))
 
 
 @cohort.command()

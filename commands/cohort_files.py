@@ -28,9 +28,26 @@ def decimal_option(command: Decorated) -> Decorated:
     )(command)
 
 
-def load_table(path: Path, decimal: Decimal = "point") -> Table:
-    """The cohort file at `path`."""
-    return read_table(path.read_bytes(), path.name, decimal)
+def map_option(command: Decorated) -> Decorated:
+    """--map FILE."""
+    return click.option("--map", "mapping", type=existing_file, help="YAML or JSON that renames and converts columns.")(
+        command
+    )
+
+
+def mapped_table(path: Path, decimal: Decimal = "point", mapping: Path | None = None) -> tuple[Table, list[str]]:
+    """The cohort file at `path` after its map, and what the map did. Raises UnusableCohort."""
+    table = read_table(path.read_bytes(), path.name, decimal)
+    if mapping is None:
+        return table, []
+    from vbq.cohort.data.mapping import apply_map, read_map
+
+    return apply_map(table, read_map(mapping.read_bytes(), mapping.name))
+
+
+def load_table(path: Path, decimal: Decimal = "point", mapping: Path | None = None) -> Table:
+    """The cohort file at `path`, after its map."""
+    return mapped_table(path, decimal, mapping)[0]
 
 
 def digest_of(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from commands.cohort_files import decimal_option, digest_of, existing_file, load_model, load_table, write
+from commands.cohort_files import decimal_option, digest_of, existing_file, load_model, load_table, map_option, write
 from commands.exits import print_json
 from commands.model_sign import as_json
 from commands.site import site
@@ -57,6 +57,7 @@ def diff_(*, old: str, new: str, as_json: bool) -> None:
 @click.option("--time", help="Column of follow-up times (default: as in the fit).")
 @click.option("--event", help="Column of events (default: as in the fit).")
 @click.option("--horizon", type=click.FloatRange(min=0, min_open=True), help="Time at which risks are judged.")
+@map_option
 @decimal_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Default: MODEL itself.")
 def evidence_(
@@ -68,6 +69,7 @@ def evidence_(
     time: str | None,
     event: str | None,
     horizon: float | None,
+    mapping: Path | None,
     decimal: Decimal,
     out: Path | None,
 ) -> None:
@@ -77,7 +79,7 @@ def evidence_(
 
     artefact = load_model(model)
     asked = Asked(time, event, horizon, bootstrap, seed)
-    found = validate(artefact, load_table(data, decimal), asked, digest_of(data))
+    found = validate(artefact, load_table(data, decimal, mapping), asked, digest_of(data))
     for text in found.warnings:
         click.echo(f"vbq: {text}", err=True)
     content = canonical(with_evidence(artefact, found, data.read_bytes(), data.name))

@@ -18,6 +18,7 @@ from commands.cohort_files import (
     load_model,
     load_table,
     make_folder,
+    map_option,
     names_of,
     write,
 )
@@ -66,6 +67,7 @@ def spelled(pattern: str) -> Callable[[click.Context, click.Parameter, str | Non
 @click.option("--title")
 @click.option("--outcome", help="What the event is, for people.")
 @click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="Last day on which the model may be served.")
+@map_option
 @decimal_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The model file.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -90,6 +92,7 @@ def fit(
     title: str | None,
     outcome: str | None,
     expires: dt.datetime | None,
+    mapping: Path | None,
     decimal: Decimal,
     out: Path,
     as_json: bool,
@@ -110,7 +113,7 @@ def fit(
         imputations=imputations if missing == "mice" else 0,
         seed=seed,
     )
-    fitted = fit_cohort(load_table(file, decimal), request)
+    fitted = fit_cohort(load_table(file, decimal, mapping), request)
     labels = Labels(
         id=model_id or default_id(file, kind),
         version=version,
@@ -203,6 +206,7 @@ def fit_document(fitted: Fitted) -> dict[str, object]:
 @click.option("--times", required=True, help="Times, separated by commas.")
 @click.option("--time-unit", type=click.Choice(UNITS), help="Of --times. Default: the unit of the training file.")
 @click.option("--incomplete", type=click.Choice(["refuse", "blank"]), default="refuse", show_default=True)
+@map_option
 @decimal_option
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="CSV to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -213,6 +217,7 @@ def predict(
     times: str,
     time_unit: TimeUnit | None,
     incomplete: str,
+    mapping: Path | None,
     decimal: Decimal,
     out: Path,
     as_json: bool,
@@ -224,7 +229,7 @@ def predict(
     artefact = load_model(model)
     per_unit = PER_YEAR[artefact.time_unit] / PER_YEAR[time_unit] if time_unit else 1.0
     text, rows, blank = predictions_csv(
-        artefact, load_table(data, decimal), moments, incomplete == "blank", per_unit=per_unit
+        artefact, load_table(data, decimal, mapping), moments, incomplete == "blank", per_unit=per_unit
     )
     write(out, text.encode())
     if blank:
@@ -260,6 +265,7 @@ def moments_of(text: str) -> list[float]:
 )
 @click.option("--compare", type=existing_file, help="A second model file, judged on the same people.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for validation.html and .json.")
+@map_option
 @decimal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def validate(
@@ -273,6 +279,7 @@ def validate(
     horizon: float | None,
     compare: Path | None,
     out: Path | None,
+    mapping: Path | None,
     decimal: Decimal,
     as_json: bool,
 ) -> None:
@@ -282,7 +289,7 @@ def validate(
     from vbq.cohort.validation.report import Asked
     from vbq.cohort.validation.report import validate as validate_model
 
-    artefact, table = load_model(model), load_table(data, decimal)
+    artefact, table = load_model(model), load_table(data, decimal, mapping)
     asked = Asked(time, event, horizon, bootstrap, seed)
     found = validate_model(artefact, table, asked, digest_of(data))
     document = found.document

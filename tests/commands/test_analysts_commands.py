@@ -101,3 +101,19 @@ def test_a_broken_file_fails_the_check_with_one_json_document(tmp_path: Path) ->
     done = CliRunner().invoke(check, [str(file), "--json"], standalone_mode=False)
     assert done.return_value == 1
     assert json.loads(done.stdout)["ok"] is False
+
+
+def test_a_map_and_decimal_commas_give_the_model_of_the_plain_file(tmp_path: Path) -> None:
+    with (GOLDEN / "lung.csv").open(newline="") as stream:
+        header, *rows = csv.reader(stream)
+    place = header.index("status")
+    theirs, words = tmp_path / "theirs.csv", {"0": "alive", "1": "dead"}
+    cells = [[words[v] if j == place else v.replace(".", ",") for j, v in enumerate(row)] for row in rows]
+    theirs.write_text("\n".join(";".join(row) for row in [["dead" if h == "status" else h for h in header], *cells]))
+    rules = tmp_path / "map.yaml"
+    rules.write_text("columns: {dead: {to: status, values: {dead: 1, alive: 0}}}")
+    options = ("--time", "time", "--event", "status", "--covariates", "age,sex", "--json", "--out", tmp_path / "m.json")
+    plain = call(fit, GOLDEN / "lung.csv", *options)
+    mapped = call(fit, theirs, *options, "--decimal", "comma", "--map", rules)
+    assert mapped.exit_code == 0, mapped.output
+    assert json.loads(mapped.stdout)["coefficients"] == json.loads(plain.stdout)["coefficients"]

@@ -11,11 +11,12 @@ from vbq.clinical.units import factor, stated_units
 from vbq.cohort.arrays import Floats
 from vbq.cohort.data.dictionary import COLUMNS, Column, known
 from vbq.cohort.data.standard import DXA_ORDER, dxa_classes
-from vbq.cohort.data.table import Table, parse_numbers
+from vbq.cohort.data.table import LARGEST, Table, parse_numbers
 from vbq.cohort.errors import UnusableCohort
 from vbq.cohort.visit_times import look_for_visit_times
 
 Severity = Literal["error", "warning"]
+FEW = 10
 LISTED = 200
 """Lines listed for one problem in the JSON; the count is always whole."""
 
@@ -71,7 +72,8 @@ class Checked:
         """For people."""
         found = [f"{self.source}: {self.rows} rows, {len(self.columns)} columns"]
         for p in self.problems:
-            at = f", {self.place} {', '.join(map(str, p.lines[:5]))}" if p.lines else ""
+            places = self.place if p.count == 1 else f"{self.place}s"
+            at = f", {places} {', '.join(map(str, p.lines[:5]))}" if p.lines else ""
             more = f" and {p.count - 5} more" if p.count > 5 and p.lines else ""
             found.append(f"{p.severity}: column {p.column}{at}{more}: {p.text}; {p.suggestion}")
         return [*found, "sound" if self.ok else "must be repaired before it is analysed"]
@@ -148,16 +150,21 @@ def _one_column(notes: _Findings, name: str, column: Column) -> Floats | None:
     table = notes.table
     values, bad = parse_numbers(table.arrow.column(name), table.decimal)
     if len(bad):
-        text, _, suggestion = table.complaint(name, bad).partition(": ")[2].partition("; ")
-        notes.add("error", name, bad, text, suggestion)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        notes.add("error", name, infinite, "infinite", "write the true number or leave the cell empty")
-        values = np.where(np.isinf(values), np.nan, values)
+        notes.add("error", name, bad, *table.problem(name, bad))
+    endless = np.flatnonzero(np.abs(values) > LARGEST)
+    if len(endless):
+        text = "infinite or beyond 1e100"
+        notes.add("error", name, endless, text, "write the true number or leave the cell empty")
+        values = np.where(np.abs(values) > LARGEST, np.nan, values)
+    measured = values[~np.isnan(values)]
+    if len(measured) > 1 and measured.min() == measured.max() and not column.required:
+        notes.add("warning", name, [], "has one and the same value in every row", "it predicts nothing; leave it out")
     if column.kind == "yes-no":
         wrong = np.flatnonzero(~np.isnan(values) & ~np.isin(values, (0, 1)))
         if len(wrong):
-            notes.add("error", name, wrong, "not 0 or 1", "code no as 0 and yes as 1")
+            twos = set(values[~np.isnan(values)]) <= {1.0, 2.0}
+            hint = "recode 2 as 1 (yes) and 1 as 0 (no), here or in a --map file" if twos else "code no as 0, yes as 1"
+            notes.add("error", name, wrong, "not 0 or 1", hint)
         return values
     _range(notes, name, column, values)
     return values
@@ -258,6 +265,8 @@ def _together(notes: _Findings, seen: dict[str, str], numbers: dict[str, Floats]
         if whole.any() and not (event[whole] == 1).any():
             notes.add("error", seen["event"], [], "nobody has the event", "check the coding: 1 is the event")
         elif whole.any():
+            if np.isin(event[~np.isnan(event)], (0, 1)).all():
+                _events(notes, seen["event"], int((event[whole] == 1).sum()), int(whole.sum()))
             visits = look_for_visit_times(time[whole], event[whole] == 1)
             if visits.recognised:
                 notes.add(
@@ -273,6 +282,14 @@ def _together(notes: _Findings, seen: dict[str, str], numbers: dict[str, Floats]
         if differ:
             text = "not what T-score and history of fracture give by the WHO rule"
             notes.add("warning", seen["dxa_category"], differ, text, "check T-score, history or category")
+
+
+def _events(notes: _Findings, name: str, events: int, people: int) -> None:
+    if events == people and people > 1:
+        notes.add("warning", name, [], "everybody has the event", "check the coding: 0 is no event seen")
+    elif min(events, people - events) < FEW:
+        text = f"{events} of {people} have the event"
+        notes.add("warning", name, [], text, f"a model wants at least {FEW} people with and without it per covariate")
 
 
 def _date_order(notes: _Findings, first: str, last: str) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from vbq.cohort.errors import UnusableCohort
 
 PARQUET_MAGIC = b"PAR1"
 LONGEST_HEADER = 1_000_000
+SEPARATOR_LINE = re.compile(rb'"?sep=[;,|\t]"?\r?\n', re.IGNORECASE)
+"""What Excel writes above the header of some CSV files."""
 
 
 def read_table(data: bytes, source: str, decimal: Decimal = "point") -> Table:
@@ -45,6 +48,8 @@ def as_utf8(data: bytes, source: str) -> bytes:
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
         raise UnusableCohort(f"{source}, line {line}: binary data in a text file; export it again as CSV (UTF-8)")
+    if b"\n" not in data:  # lines of an old Mac, or of a spreadsheet on a new one
+        data = data.replace(b"\r", b"\n")
     return data
 
 
@@ -53,14 +58,20 @@ def header_of(data: bytes, source: str) -> tuple[list[str], str]:
     first = data[:LONGEST_HEADER].split(b"\n", 1)[0].decode("utf-8", errors="replace").rstrip("\r")
     if not first.strip():
         raise UnusableCohort(f"{source}, line 1: empty; the first line must name the columns")
-    delimiter = max(",;\t", key=first.count)
-    names = [name.strip() for name in next(csv.reader(io.StringIO(first), delimiter=delimiter))]
+    delimiter = max(",;\t|", key=first.count)
+    try:
+        names = [name.strip() for name in next(csv.reader(io.StringIO(first), delimiter=delimiter))]
+    except csv.Error as error:
+        raise UnusableCohort(
+            f"{source}, line 1: these are no column names; the first line must name the columns, each in few words"
+        ) from error
     names = [name or f"(column {place})" for place, name in enumerate(names, 1)]
     repeated = sorted({name for name in names if names.count(name) > 1})
+    numeric = sum(_is_number(name) for name in names)
+    if numeric == len(names) or (repeated and 2 * numeric > len(names)):
+        raise UnusableCohort(f"{source}, line 1: numbers where the column names should be; add a header line")
     if repeated:
         raise UnusableCohort(f"{source}, line 1: column {', '.join(repeated)} occurs more than once; rename one")
-    if all(_is_number(name) for name in names):
-        raise UnusableCohort(f"{source}, line 1: numbers where the column names should be; add a header line")
     return names, delimiter
 
 
@@ -77,11 +88,13 @@ def read_csv(data: bytes, source: str, decimal: Decimal) -> Table:
     import pyarrow as pa
     import pyarrow.csv as pacsv
 
+    above = SEPARATOR_LINE.match(data)
+    data = data[above.end() :] if above else data
     names, delimiter = header_of(data, source)
     ragged: list[tuple[int, int, str]] = []
 
     def note(row: Any) -> str:
-        ragged.append((int(row.number), int(row.actual_columns), row.text[:40]))
+        ragged.append((int(row.number) + bool(above), int(row.actual_columns), row.text[:40]))
         return "skip"
 
     try:
@@ -102,23 +115,28 @@ def read_csv(data: bytes, source: str, decimal: Decimal) -> Table:
         ) from error
     wrong = [(line, found) for line, found, text in ragged if text.strip()]
     if wrong:
-        line, found = wrong[0]
-        hint = (
-            "a decimal comma in a comma-separated file looks like this: save with decimal points or with semicolons"
-            if delimiter == "," and found > len(names)
-            else "check the delimiters and quotation marks of that line"
-        )
-        more = f" (and {len(wrong) - 1} more such lines)" if len(wrong) > 1 else ""
-        raise UnusableCohort(
-            f"{source}, line {line}: {found} cells where the header names {len(names)} columns{more}; {hint}"
-        )
-    lines = line_numbers(data, table.num_rows)
+        raise ragged_lines(source, wrong, names, delimiter)
+    lines = line_numbers(data, table.num_rows) + bool(above)
     filled = rows_with_text(table)
     if not filled.all():
         table, lines = table.filter(pa.array(filled)), lines[filled]
     if table.num_rows == 0:
         raise UnusableCohort(f"{source} has a header and no rows")
     return Table(source, table, lines, decimal)
+
+
+def ragged_lines(source: str, wrong: list[tuple[int, int]], names: list[str], delimiter: str) -> UnusableCohort:
+    """The refusal for rows with more or fewer cells than the header; `wrong` are (line, cells)."""
+    line, found = wrong[0]
+    if len(names) == 1 and found > 1:
+        hint = "line 1 must name the columns; is it a title or a remark? Then take it out"
+    elif delimiter == "," and found > len(names):
+        hint = "a decimal comma in a comma-separated file looks like this: save with decimal points or with semicolons"
+    else:
+        hint = "check the delimiters and quotation marks of that line"
+    more = f" (and {len(wrong) - 1} more such lines)" if len(wrong) > 1 else ""
+    columns = "1 column" if len(names) == 1 else f"{len(names)} columns"
+    return UnusableCohort(f"{source}, line {line}: {found} cells where the header names {columns}{more}; {hint}")
 
 
 def rows_with_text(table: Any) -> Bools:
@@ -140,9 +158,12 @@ def line_numbers(data: bytes, rows: int) -> Ints:
         starts = []
         reader = csv.reader(io.StringIO(data.decode("utf-8"), newline=""))
         before = 0
-        for _ in reader:
-            starts.append(before + 1)
-            before = reader.line_num
+        try:
+            for _ in reader:
+                starts.append(before + 1)
+                before = reader.line_num
+        except csv.Error:  # a cell of more than 128 kB; lines are then counted as if no cell held a line break
+            starts = []
         if len(starts) == rows + 1:
             return np.array(starts[1:], dtype=np.int64)
     return np.arange(2, rows + 2, dtype=np.int64)
@@ -154,6 +175,10 @@ def read_parquet(data: bytes, source: str) -> Table:
     import pyarrow.parquet as pq
 
     try:
+        names = pq.read_schema(pa.BufferReader(data)).names
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise UnusableCohort(f"{source}: column {', '.join(repeated)} occurs more than once; rename one")
         table = pq.read_table(pa.BufferReader(data))
     except (pa.ArrowInvalid, OSError) as error:
         raise UnusableCohort(f"{source} is a damaged Parquet file; write it again") from error

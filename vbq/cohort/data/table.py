@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from vbq.cohort.arrays import Bools, Floats, Ints
+from vbq.cohort.data.cells import GENERAL, kind_of
 from vbq.cohort.errors import UnusableCohort
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Decimal = Literal["point", "comma"]
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", ".", "-")
+MISSING = ("", "NA", "N/A", "n/a", "na", "NaN", "nan", "NAN", "<NA>", "NULL", "null", "None", ".", "-")
+LARGEST = 1e100
+"""No measurement is larger, and sums of squares beyond it overflow."""
+LOOKED_AT = 1_000
+"""Cells that are looked at to say of what kind a column's wrong cells are."""
 SHOWN = 5
 """Lines listed in one message before it says 'and N more'."""
 
@@ -46,8 +51,9 @@ class Table:
             return
         parts = []
         for name in absent:
-            near = difflib.get_close_matches(name, self.columns, n=1)
-            parts.append(f"'{name}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+            folded = {column.casefold(): column for column in self.columns}
+            near = difflib.get_close_matches(name.casefold(), folded, n=1)
+            parts.append(f"'{name}'" + (f" (did you mean '{folded[near[0]]}'?)" if near else ""))
         raise UnusableCohort(
             f"{self.source} has no column {', '.join(parts)}; its columns are {', '.join(self.columns)}"
         )
@@ -74,31 +80,29 @@ class Table:
         values, bad = parse_numbers(self.arrow.column(name), self.decimal)
         if len(bad):
             raise UnusableCohort(f"{self.source}, column '{name}': {self.complaint(name, bad)}")
-        infinite = np.flatnonzero(np.isinf(values))
-        if len(infinite):
+        endless = np.flatnonzero(np.abs(values) > LARGEST)
+        if len(endless):
             raise UnusableCohort(
-                f"{self.source}, column '{name}', {self.where(infinite)}: infinite; "
+                f"{self.source}, column '{name}', {self.where(endless)}: infinite or beyond 1e100; "
                 "write the true number, or leave the cell empty if it is not known"
             )
         return values
 
     def complaint(self, name: str, bad: Ints) -> str:
         """What is wrong with cells that are not numbers, without showing them."""
+        what, advice = self.problem(name, bad)
+        return f"{self.where(bad)}: {what}; {advice}"
+
+    def problem(self, name: str, bad: Ints) -> tuple[str, str]:
+        """(what cells that are not numbers are instead, what to do)."""
         cells = self.arrow.column(name)
-        if self.decimal == "comma":
-            return (
-                f"{self.where(bad)}: not a number with a decimal comma; if the file has decimal points, "
-                "read it without --decimal comma, otherwise correct those cells or leave them empty"
+        kind = kind_of([str(cells[int(row)].as_py()) for row in bad[:LOOKED_AT]])
+        if self.decimal == "comma" and kind.what in {"decimal commas", GENERAL.what}:
+            advice = (
+                "if the file has decimal points, read it without --decimal comma; else correct or empty those cells"
             )
-        comma = [row for row in bad if looks_like_decimal_comma(str(cells[int(row)].as_py()))]
-        if len(comma) == len(bad):
-            return (
-                f"{self.where(bad)}: decimal commas; read the file with --decimal comma, or save it with decimal points"
-            )
-        return (
-            f"{self.where(bad)}: text where a number is expected; correct those cells, "
-            "or leave them empty if the value is not known"
-        )
+            return "not a number with a decimal comma", advice
+        return kind.what, kind.advice
 
     def matrix(self, names: Sequence[str]) -> Floats:
         """(n, p) numbers of several columns."""
@@ -109,12 +113,6 @@ class Table:
         """The table with only the rows of a mask (n,) or of indices."""
         index = np.flatnonzero(keep) if keep.dtype == np.bool_ else keep
         return Table(self.source, self.arrow.take(index), self.lines[index], self.decimal, self.place)
-
-
-def looks_like_decimal_comma(text: str) -> bool:
-    """Whether `text` would be a number if its comma were a point."""
-    whole, comma, rest = text.strip().partition(",")
-    return bool(comma) and rest.isdigit() and whole.lstrip("+-").isdigit()
 
 
 def parse_numbers(column: Any, decimal: Decimal) -> tuple[Floats, Ints]:
@@ -131,7 +129,10 @@ def parse_numbers(column: Any, decimal: Decimal) -> tuple[Floats, Ints]:
             return np.full(len(column), np.nan), np.flatnonzero(column.is_valid().to_numpy()).astype(np.int64)
         if pa.types.is_boolean(column.type):
             column = column.cast(pa.int8())
-        return column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.zeros(0, dtype=np.int64)
+        try:
+            return column.cast(pa.float64()).to_numpy(zero_copy_only=False), np.zeros(0, dtype=np.int64)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # bytes and other types that are no numbers
+            return np.full(len(column), np.nan), np.flatnonzero(column.is_valid().to_numpy()).astype(np.int64)
     trimmed = pc.utf8_trim_whitespace(column)
     known = pc.if_else(pc.is_in(trimmed, value_set=pa.array(MISSING)), None, trimmed)
     if decimal == "comma":

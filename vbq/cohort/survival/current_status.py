@@ -128,8 +128,9 @@ def fit_current_status(
     unit = np.diag(1 / np.concatenate(([1.0], design.scale)))
     warnings = []
     if events < 10 * len(names):
+        s = "s" if events > 1 else ""
         warnings.append(
-            f"{events} events for {len(names)} covariates ({events / len(names):.1f} per covariate): estimates are "
+            f"{events} event{s} for {len(names)} covariates ({events / len(names):.1f} per covariate): estimates are "
             "unstable and optimistic; use fewer covariates or collect more events"
         )
     return CurrentStatusFit(

@@ -14,6 +14,8 @@ from vbq.cohort.validation.accuracy import brier, censoring_weights, ipa, null_b
 from vbq.cohort.validation.people import People
 
 NAMES = ("concordance", "slope", "brier", "ipa")
+FEWEST = 20
+"""Resamples that limits want."""
 
 
 def measures_of(people: People) -> dict[str, float]:
@@ -47,10 +49,12 @@ def resampled(people: People, replicates: int, seed: int) -> list[dict[str, floa
     return found
 
 
-def intervals(samples: Sequence[dict[str, float]]) -> dict[str, tuple[float, float]]:
-    """2.5 and 97.5 % points of each measure."""
-    if len(samples) < 20:
-        raise NoFit("too few resamples have an answer; the file has too few events for intervals")
+def intervals(samples: Sequence[dict[str, float]], asked: int) -> dict[str, tuple[float, float]]:
+    """2.5 and 97.5 % points of each measure, of `asked` resamples those that have an answer. Raises NoFit."""
+    if asked < FEWEST:
+        raise NoFit(f"{asked} resamples are too few for limits; ask for at least {FEWEST} with --bootstrap")
+    if len(samples) < FEWEST:
+        raise NoFit(f"{len(samples)} of {asked} resamples have an answer; the file has too few events for limits")
     return {name: _points([row[name] for row in samples]) for name in samples[0]}
 
 
@@ -74,7 +78,7 @@ def compare(first: People, second: People, replicates: int, seed: int) -> dict[s
         except NoFit:
             continue
         gaps.append({name: b[name] - a[name] for name in NAMES})
-    limits = intervals(gaps)
+    limits = intervals(gaps, replicates)
     return {
         f"delta_{name}": {
             "first": before[name],

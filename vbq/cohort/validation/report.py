@@ -138,7 +138,7 @@ def _external(people: People, asked: Asked) -> dict[str, object]:
     found = measures_of(people)
     rows: dict[str, object] = {}
     samples = resampled(people, asked.replicates, asked.seed) if asked.replicates else []
-    limits = intervals(samples) if samples else None
+    limits = intervals(samples, asked.replicates) if asked.replicates else None
     for name in NAMES:
         rows[name] = {
             "apparent": found[name],

@@ -25,6 +25,9 @@ def numbers(data: bytes, column: str = "b", **options: str) -> list[float]:
         b"a,b\n1,2\n\n3,4\n\n",
         b'"a","b"\n"x\ny",2\n1,"4"\n',
         "a,b\n1,2\n3,4\n".encode("utf-16"),
+        b"a,b\r1,2\r3,4\r",
+        b"sep=;\r\na;b\r\n1;2\r\n3;4\r\n",
+        b"a|b\n1|2\n3|4\n",
     ],
 )
 def test_bom_delimiters_blank_lines_and_quotes_are_understood(data) -> None:
@@ -48,6 +51,22 @@ def test_missing_cells_are_missing_however_they_are_written() -> None:
         (b'a,b\n"q\nq",2\n3,x\n', "line 4: text"),
         (b"a;b\n1;2,5\n", "decimal commas; read the file with --decimal comma"),
         (b"a,b\n1,inf\n", "line 2: infinite"),
+        (b"a,b\n1,-1e308\n", "line 2: infinite or beyond 1e100"),
+        (b"sep=;\na;b\n1;x\n", "line 3: text where a number"),
+        (b"sep=;\na;b\n1\n", "line 3: 1 cells"),
+        (b"A study\na,b\n1,2\n", "line 2: 2 cells where the header names 1 column.*title or a remark"),
+        (b"0,67,0,0.5\n1,2,3,4\n", "add a header"),
+        (b'"' + b"x" * 200_000 + b'",b\n1,2\n', "no column names"),
+        (b"a,b\n1,yes\n1,No\n", "lines 2, 3: words .* write 1 for yes"),
+        (b"a,b\n1,TRUE\n", "words where a number"),
+        (b"a,b\n1,2020-01-31\n1,31.1.2020\n", "dates where a number .* years from the images"),
+        (b'a,b\n1,"1,085.3"\n', "separators between thousands"),
+        (b"a;b\n1;1.085,3\n", "separators between thousands"),
+        (b"a,b\n1,<3.1\n", "limits of a measurement"),
+        ("a,b\n1,\u22122.5\n".encode(), "typographic minus"),
+        (b"a,b\n1,55 kg\n", "unit or other text behind the number"),
+        (b"a,b\n1,#DIV/0!\n", "error values of a spreadsheet"),
+        (b"a,b\n1,yes\n1,2020-01-31\n", "text where a number"),
         (b"a,b\n1,1_000\n", "text where a number"),
         ("a,b\n1,2\n1,\xe9\n".encode("latin-1"), "line 3: not UTF-8"),
         (b"PK\x03\x04rest", "spreadsheet"),
@@ -84,3 +103,34 @@ def test_parquet_and_data_frames_give_the_same_table() -> None:
         np.testing.assert_array_equal(table.numbers("a"), [1.5, np.nan, 3.0])
         assert table.text("c") == ["x", None, "y"]
         assert table.numbers("d").tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ({"b": [b"ab", b"cd"]}, "rows 1, 2: text where a number"),
+        ({"b": pd.to_datetime(["2020-01-31", None])}, "row 1: dates where a number"),
+        ({"b": pd.to_timedelta([3, 4], unit="D")}, "rows 1, 2: durations"),
+        ({"b": pd.Categorical(["yes", "no"])}, "words where a number"),
+    ],
+)
+def test_parquet_columns_that_are_no_numbers_are_refused_by_what_they_are(frame, words) -> None:
+    data = io.BytesIO()
+    pd.DataFrame(frame).to_parquet(data)
+    with pytest.raises(UnusableCohort, match=words):
+        numbers(data.getvalue())
+
+
+def test_a_column_that_is_in_a_parquet_file_twice_is_named() -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    data = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays([pa.array([1.0]), pa.array([2.0])], names=["b", "b"]), data)
+    with pytest.raises(UnusableCohort, match="column b occurs more than once"):
+        numbers(data.getvalue())
+
+
+def test_a_name_in_other_letters_is_suggested() -> None:
+    with pytest.raises(UnusableCohort, match="did you mean 'T_SCORE'"):
+        numbers(b"T_SCORE,VBQ\n1,2\n", "t_score")
