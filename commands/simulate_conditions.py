@@ -30,6 +30,7 @@ OPTIONS = (
         help="Endplate change beside a disc, type 1 (edema), 2 (fat, the default) or 3 (sclerosis), e.g. L3/L4:1.",
     ),
     click.option("--haemangioma", type=LEVEL, multiple=True, help="A large haemangioma in a level; repeatable."),
+    click.option("--collapsed", type=click.Choice(DISCS), multiple=True, help="A disc worn to a third; repeatable."),
     click.option("--variant", type=click.Choice(VARIANTS), help="Of the lumbosacral junction."),
     click.option(
         "--listhesis-level", type=click.Choice(["L2", "L3", "L4", "L5"]), default="L4", show_default=True,

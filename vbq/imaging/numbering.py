@@ -14,6 +14,7 @@ from scipy.ndimage import binary_opening, label
 
 from schemas.measurement import Level, Reason
 from vbq.imaging.bodies import MERGED_RATIO, Body, Point
+from vbq.imaging.junction import junction_doubts
 from vbq.imaging.network import DISC, SACRUM, VERTEBRAL_BODY
 from vbq.imaging.sacrum import sacral_doubts
 
@@ -53,7 +54,11 @@ def number_bodies(bodies: list[Body], probabilities: Probabilities, pixel_mm: tu
     else:
         confidence *= sacrum.sureness
         discs = probabilities.argmax(axis=0) == DISC
-        doubts += _transition(lowest, sacrum) or sacral_doubts(sacrum.piece, discs, pixel_mm, whole, sacrum.top)
+        doubts += (
+            _transition(lowest, sacrum)
+            or sacral_doubts(sacrum.piece, discs, pixel_mm, whole, sacrum.top)
+            or junction_doubts(whole, sacrum.piece, pixel_mm)
+        )
     doubts += _uneven(whole)
     slips = _slips(whole)
     confidence *= 0.5 ** len(doubts)

@@ -37,6 +37,9 @@ class Conditions(Record):
     schmorl: list[Level] = Field(default_factory=list, description="a node in the upper endplate")
     modic: list[Modic] = Field(default_factory=list)
     haemangioma: list[Level] = Field(default_factory=list, description="a large one")
+    collapsed: list[DiscName] = Field(  # left out where there are none, so that older studies keep their UIDs
+        default_factory=list, exclude_if=lambda value: not value, description="discs worn to a third"
+    )
     variant: Variant | None = Field(default=None, description="of the lumbosacral junction")
     listhesis_level: Literal["L2", "L3", "L4", "L5"] = Field(default="L4", description="that slips on the one below")
     view_up_mm: float = Field(default=0.0, ge=-150, le=150, description="the field of view is moved to the head")

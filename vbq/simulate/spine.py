@@ -13,6 +13,8 @@ from vbq.simulate.parameters import Fracture, PhantomParameters
 from vbq.simulate.plane import Image, Numbers, Points, Vector
 from vbq.simulate.template import TEMPLATES, Template
 
+COLLAPSED = 0.35  # of a sound disc's height
+
 
 @dataclass(frozen=True)
 class Vertebra:
@@ -123,7 +125,7 @@ def build_spine(parameters: PhantomParameters) -> Spine:
 
 
 def _varied(template: Template, parameters: PhantomParameters) -> Template:
-    """The template with the lumbosacral junction of the variant that is asked for.
+    """The template with collapsed discs and with the lumbosacral junction of the variant that is asked for.
 
     Sacralised L5: a remnant of a disc below, tilted with the sacrum. Lumbarised S1: square, upright, a disc below.
     Merged: next to nothing between L5 and S1, and bone across (paint_disc).
@@ -131,6 +133,11 @@ def _varied(template: Template, parameters: PhantomParameters) -> Template:
     tilt, depth, discs = list(template.tilt_deg), list(template.depth_mm), list(template.disc_below_mm)
     s2, s1, l5 = (template.levels.index(level) for level in ("S2", "S1", "L5"))
     variant = parameters.conditions.variant
+    for name in parameters.conditions.collapsed:
+        upper, lower = (template.levels.index(level) for level in name.split("/"))
+        discs[upper] *= COLLAPSED
+        turn = 0.25 * (tilt[lower] - tilt[upper])  # its wedge is half of what it was: worn plates lie nearly parallel
+        tilt[upper], tilt[lower] = tilt[upper] + turn, tilt[lower] - turn
     if variant == "sacralised-l5":
         tilt[l5], depth[l5], discs[l5] = 32.0, 31.0, 3.5
     elif variant == "lumbarised-s1":

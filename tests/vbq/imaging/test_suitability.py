@@ -106,6 +106,7 @@ def test_pixels_that_contradict_their_tags_give_no_number(
     ("given", "allowed"),
     [
         ({"variant": "lumbarised-s1"}, {"transitional"}),
+        ({"variant": "sacralised-l5"}, {"transitional"}),
         ({"variant": "merged-sacrum"}, {"transitional", "sacrum-merged", "sacrum-not-in-view"}),
         ({"lordosis": 1.9}, {"transitional", "sacrum-not-in-view"}),
         ({"listhesis_mm": 7.0}, {"listhesis"}),
