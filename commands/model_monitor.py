@@ -1,4 +1,4 @@
-"""`vbq model monitor | recalibrate`: is the model still right here, and how to set it right."""
+"""`vbq model monitor`: is the model still right here?"""
 
 import datetime as dt
 import json
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.cohort_files import existing_file, load_table, write
+from commands.cohort_files import existing_file, load_table, make_folder, write
 from commands.exits import FAILED, print_json
 from commands.model_sign import as_json
 from commands.site import Site, site
 from gateways.registry.monitoring import Monitoring
 from schemas.errors import ModelRefused
-from vbq.risk.artefact import canonical, digest
-from vbq.risk.signature import LoadedModel
+from schemas.model import ModelArtefact
+from vbq.cohort.data.table import Table
 
 if TYPE_CHECKING:
     from vbq.monitor.outcomes import Matched
@@ -71,7 +71,9 @@ def monitor_(
         now, before = ([observed(row.body, model.artefact) for row in rows] for rows in (window, past))
         if outcomes is not None:
             try:
-                figures, _ = calibration(model.artefact, _matched(here, model, outcomes), times)
+                figures, _ = calibration(
+                    model.artefact, matched(here, model.artefact, model.digest, load_table(outcomes)), times
+                )
             except ModelRefused as error:
                 missing = error.detail
         document = watch(model.artefact, now, before, policy, figures)
@@ -82,7 +84,7 @@ def monitor_(
             "calibration_missing": None if figures else missing,
         }
         store.keep(model.digest, document)
-    _make_folder(out)
+    make_folder(out)
     write(out / "monitor.json", (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     write(out / "monitor.html", monitoring_page(document, end.isoformat(timespec="minutes")).encode())
     if as_json:
@@ -95,54 +97,11 @@ def monitor_(
         context.exit(FAILED)
 
 
-@click.command("recalibrate")
-@click.argument("model", metavar="MODEL", required=False)
-@click.option("--outcomes", type=existing_file, required=True, help=outcomes_help)
-@times_option
-@click.option("--intercept-only", is_flag=True, help="Leave the slope: for few outcomes.")
-@click.option("--version", required=True, help="Version of the new model, such as 1.1.0.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The new model file.")
-@as_json
-def recalibrate_(
-    *,
-    model: str | None,
-    outcomes: Path,
-    times: "Times",
-    intercept_only: bool,
-    version: str,
-    out: Path,
-    as_json: bool,
-) -> None:
-    """Fit level and spread of MODEL (default: the active one) to local outcomes; the result is a new model to sign."""
-    from vbq.monitor.recalibration import Told, fit, recalibrated
-
-    with site() as here:
-        loaded = here.models.get(model) if model else here.models.deployed()
-        matched = _matched(here, loaded, outcomes)
-    found = fit(loaded.artefact, matched.people, times, slope=not intercept_only)
-    told = Told(version, outcomes.name, loaded.digest, dt.datetime.now(dt.UTC).date())
-    content = canonical(recalibrated(loaded.artefact, found, told))
-    write(out, content)
-    if as_json:
-        print_json({"id": loaded.artefact.id, "version": version, "digest": digest(content), **found.as_dict()})
-        return
-    click.echo(
-        f"{loaded.artefact.id} {version}: intercept {found.intercept:+.3f}, slope {found.slope:.3f}, from {found.n}"
-    )
-    click.echo(f"  people with {found.events} events ({found.expected:.1f} expected); written to {out}, to be signed")
-
-
-def _matched(here: Site, model: LoadedModel, path: Path) -> "Matched":
+def matched(here: Site, model: ModelArtefact, digest: str, table: Table) -> "Matched":
+    """Outcomes of a file beside the risks that the model of that digest gave."""
     from vbq.monitor.observed import observed
     from vbq.monitor.outcomes import match, read_outcomes
 
-    outcomes = read_outcomes(load_table(path))
-    rows = Monitoring(here.database).complete(model.digest, list(outcomes)) if here.database.exists() else []
-    return match(outcomes, ((row.patient, observed(row.body, model.artefact)) for row in rows))
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.FileError(str(path), hint=f"{error.strerror}; choose another folder for the report") from error
+    outcomes = read_outcomes(table)
+    rows = Monitoring(here.database).complete(digest, list(outcomes)) if here.database.exists() else []
+    return match(outcomes, ((row.patient, observed(row.body, model)) for row in rows))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from commands.model_monitor import monitor_, recalibrate_
+from commands.key_files import make_key
+from commands.model_monitor import monitor_
+from commands.model_recalibrate import recalibrate_
 from commands.model_shadow_report import shadow_report_
 from gateways.records.results import Results
 from gateways.registry.models import Models
@@ -23,10 +25,12 @@ from schemas.codes import LOINC
 from schemas.config import MergePolicy
 from schemas.errors import ModelRefused
 from schemas.measurement import Acquisition, Measurement
+from schemas.model import TrustedKey
 from services.model_metrics import ModelGauges, gauges
 from tests.registries import Registrar, SiteKeys, own_model, stronger
 from vbq.assess import assess
-from vbq.risk.artefact import parse
+from vbq.risk.artefact import digest, parse
+from vbq.risk.signature import open_model, public_text
 
 WOMEN = 240
 NOW = dt.datetime(2026, 5, 1, 10, tzinfo=dt.UTC)
@@ -107,6 +111,16 @@ def outcomes(path: Path, database: Database, models: Models, dice: random.Random
                 rows.writerow([found.patient, event, taken + dt.timedelta(days=1826)])
 
 
+def plain_cohort(path: Path, n: int) -> None:
+    """Synthetic women seen once, after five years or later; a third of them with a fracture."""
+    dice = random.Random(3)
+    rows = [
+        f"{dice.gauss(4.2, 0.6):.2f},{dice.gauss(-2.4, 1):.1f},{int(dice.random() < 0.33)},{5 + 3 * dice.random():.2f}"
+        for _ in range(n)
+    ]
+    path.write_text("\n".join(["vbq,t_score,event,follow_up", *rows]))
+
+
 @pytest.fixture
 def site(filled: tuple[Path, SiteKeys], monkeypatch: pytest.MonkeyPatch) -> Path:
     folder, keys = filled
@@ -172,6 +186,42 @@ def test_a_recalibrated_model_is_a_new_file_to_sign(site: Path, tmp_path: Path) 
     model = parse(out.read_bytes())
     assert (model.id, model.version) == ("lin2025-vbq-t", "1.1.0")
     assert document(run(recalibrate_, *args))["slope"] != 1.0
+
+
+def test_the_active_model_is_recalibrated_to_a_plain_cohort_file_and_signed_at_once(site: Path, tmp_path: Path) -> None:
+    out, cohort, pem = tmp_path / "local.json", tmp_path / "cohort.csv", tmp_path / "signer.pem"
+    plain_cohort(cohort, 400)
+    key = make_key(pem)
+    found = document(run(recalibrate_, "--data", cohort, "--version", "1.2.0", "--out", out, "--key", pem, "--json"))
+    assert found["n"] == 400
+    assert found["times"] == "visit"
+    trusted = [TrustedKey(name="S", ed25519=public_text(key.public_key()), roles=["sign"])]
+    loaded = open_model(out.read_bytes(), (tmp_path / "local.sig.json").read_bytes(), trusted)
+    assert loaded.artefact.version == "1.2.0"
+    assert loaded.artefact.validation["recalibration.data_digest"] == digest(cohort.read_bytes())
+    said = run(recalibrate_, "--data", cohort, "--version", "1.2.0", "--out", out, "--intercept-only")
+    assert "slope left at 1" in said.stdout
+    assert "taken to be years" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "give one of --outcomes FILE and --data FILE"),
+        (("--outcomes", "FILE", "--data", "FILE"), "give one of"),
+        (("--data", "FILE", "--version", "1.0.0"), "is the model itself"),
+        (("--data", "FILE", "--version", "new"), "must look like"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(
+    site: Path, tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    cohort = tmp_path / "cohort.csv"
+    plain_cohort(cohort, 50)
+    given = ["--version", "1.1.0", *(str(cohort) if text == "FILE" else text for text in options)]
+    refused = run(recalibrate_, *given, "--out", tmp_path / "x.json")
+    assert refused.exit_code == 2
+    assert words in refused.stderr
 
 
 @pytest.mark.parametrize(

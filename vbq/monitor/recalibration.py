@@ -19,6 +19,7 @@ Floats = npt.NDArray[np.float64]
 Times = Literal["visit", "exact"]
 FEWEST_EVENTS = {"intercept": 10, "slope": 20}
 MOST_STEPS = 50
+SAME = 1e-9
 Z = 1.959963984540054
 
 
@@ -43,23 +44,41 @@ class Recalibration:
     expected: float
     times: Times
 
-    def as_dict(self) -> dict[str, float | int | str | list[float]]:
-        """Figures for reports: observed over expected has its exact-enough Poisson interval on the log scale."""
-        se = [float(value) for value in np.sqrt(np.diag(self.covariance))]
+    @property
+    def observed_to_expected_interval(self) -> tuple[float, float]:
+        """Poisson interval on the log scale, exact enough for the events that a recalibration wants."""
         ratio = self.events / self.expected
         wide = float(np.exp(Z / np.sqrt(self.events))) if self.events else float("inf")
+        return ratio / wide, ratio * wide
+
+    @property
+    def intercept_interval(self) -> tuple[float, float]:
+        return _around(self.intercept, float(self.covariance[0, 0]))
+
+    @property
+    def slope_interval(self) -> tuple[float, float]:
+        """Both ends are the slope itself where it was not fitted."""
+        return _around(self.slope, float(self.covariance[1, 1]))
+
+    def as_dict(self) -> dict[str, float | int | str | list[float]]:
+        """Figures for reports."""
         return {
             "n": self.n,
             "events": self.events,
             "expected": self.expected,
-            "observed_to_expected": ratio,
-            "observed_to_expected_interval": [ratio / wide, ratio * wide],
+            "observed_to_expected": self.events / self.expected,
+            "observed_to_expected_interval": list(self.observed_to_expected_interval),
             "intercept": self.intercept,
-            "intercept_interval": [self.intercept - Z * se[0], self.intercept + Z * se[0]],
+            "intercept_interval": list(self.intercept_interval),
             "slope": self.slope,
-            "slope_interval": [self.slope - Z * se[1], self.slope + Z * se[1]],
+            "slope_interval": list(self.slope_interval),
             "times": self.times,
         }
+
+
+def _around(value: float, variance: float) -> tuple[float, float]:
+    wide = Z * float(np.sqrt(variance))
+    return value - wide, value + wide
 
 
 def cumulative_hazard(model: ModelArtefact, years: Floats) -> Floats:
@@ -84,11 +103,16 @@ def fit(model: ModelArtefact, people: Outcomes, times: Times, *, slope: bool) ->
     if min(events, n - events) < needed:
         raise ModelRefused(
             f"{events} of {n} people had the event; this wants at least {needed} with and {needed} without: "
-            "wait for more outcomes" + (", or fit the intercept alone" if slope else ""),
+            "wait for more outcomes" + (", or fit the intercept alone (--intercept-only)" if slope else ""),
             code="too-few-outcomes",
         )
     if not (people.years > 0).all():
         raise ModelRefused("a follow-up of zero or less cannot be used; check the dates", code="outcome-times")
+    if slope and float(np.ptp(people.predictor)) < SAME:
+        raise ModelRefused(
+            "the model gives everybody the same risk, so a slope cannot be fitted; fit the intercept alone",
+            code="same-risk",
+        )
     offset = np.log(cumulative_hazard(model, people.years))
     X = np.column_stack([np.ones(n), people.predictor]) if slope else np.ones((n, 1))
     fixed = offset if slope else offset + people.predictor
@@ -142,6 +166,8 @@ class Told:
     digest: str
     "SHA-256 of the model that is recalibrated"
     created: dt.date
+    data_digest: str | None = None
+    "SHA-256 of the file of outcomes"
 
 
 def recalibrated(model: ModelArtefact, found: Recalibration, told: Told) -> ModelArtefact:
@@ -173,6 +199,7 @@ def recalibrated(model: ModelArtefact, found: Recalibration, told: Told) -> Mode
         validation={
             **{name: value for name, value in model.validation.items() if not name.startswith(("reference.risk",))},
             "recalibration.of": told.digest,
+            "recalibration.data_digest": told.data_digest,
             **{f"recalibration.{name}": value for name, value in figures.items()},
         },
         caution=f"{model.caution} {sentence}.",
