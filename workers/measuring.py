@@ -32,7 +32,7 @@ def measure_study(bench: Bench, job: Job) -> None:
     assessment says why there is no number; its job becomes a dead letter.
 
     A reader's regions are measured and assessed first; the automatic measurement to compare them with is half a second
-    of work that nobody waits for, so it is done by a second run of the job.
+    of work that nobody waits for, so it is done by a second run of the job, when nothing else is to be done.
     """
     study, endpoints, patient = _facts(bench, job)
     if study is None:  # deleted or withdrawn meanwhile: the assessment sees to that
@@ -162,8 +162,8 @@ def _write(
         if refused is not None:
             bench.jobs.bury(connection, job, code=refused.reason_code, text=refused.detail)
         else:
-            if again:  # the sweeper finds it once those whom it must not delay were woken
-                bench.jobs.bump(connection, "measure", job.subject, job.patient)
+            if again:
+                bench.jobs.again_when_idle(connection, job)
             bench.jobs.finish(connection, job)
     if refused is not None:
         log.warning("study refused", extra={"job": job.claim.id, "code": refused.reason_code})

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from gateways.queue import holders
 from gateways.queue.broker import Sender
 from gateways.queue.wake_channel import WakeChannel, WakeKind
 from gateways.queue.wakeups import Wakeups
@@ -24,7 +25,8 @@ LEAD_SECONDS = 5.0
 LONGEST_QUEUE = 50  # each message there takes the oldest work; more would only grow while no worker listens
 REST_SECONDS = 1.0
 SAY_AGAIN_SECONDS = 30.0
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 1.0
+LOOK_SECONDS = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class Sweeper:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+        self._holder = f"{holders.own() or f'{socket.gethostname()}:{os.getpid()}'}/{time.time_ns()}"
         self._database = Database(settings.database)
         self._wakeups = Wakeups(self._database)
         self._sender = Sender(settings)
@@ -47,6 +49,7 @@ class Sweeper:
         self._leads_until = 0.0
         self._said_at = -SAY_AGAIN_SECONDS
         self._beat_at = -BEAT_SECONDS
+        self._looks_at = 0.0
 
     def run(self) -> int:
         """Sweep until SIGTERM or SIGINT."""
@@ -75,6 +78,7 @@ class Sweeper:
         try:
             if not self._lead():
                 return REST_SECONDS
+            self._bury()
             self._announce()
             self._housekeeping.tend()
         except (StoreUnavailable, BrokerUnavailable) as error:
@@ -113,6 +117,14 @@ class Sweeper:
             return False
         self._leads_until = time.monotonic() + LEAD_SECONDS / 2
         return True
+
+    def _bury(self) -> None:
+        """What a process held that has died is due at once."""
+        if time.monotonic() < self._looks_at:
+            return
+        self._looks_at = time.monotonic() + LOOK_SECONDS
+        if freed := self._wakeups.free_dead():
+            log.warning("a worker died; what it had in hand is free", extra={"claims": freed})
 
     def _announce(self) -> None:
         found = self._wakeups.due()

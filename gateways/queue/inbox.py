@@ -1,13 +1,15 @@
 """The inbox: every accepted event is a row here before its sender hears 202, and stays until done or dead."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, case, func, not_, or_, select, tuple_, update
 
+from gateways.queue import holders
 from gateways.store.database import Database
 from gateways.store.group_commit import GroupCommit
 from gateways.store.tables import OPEN_EVENTS, OPEN_JOBS, inbox, jobs
@@ -75,6 +77,10 @@ class Inbox:
         Raises StoreUnavailable if nothing was written; the sender may send again without harm.
         """
         return self._writer.submit(events) if events else []
+
+    def accept_soon(self, events: Sequence[IncomingEvent]) -> "asyncio.Future[list[Receipt]]":
+        """The same on an event loop: awaited, not waited for. `events`: at least one."""
+        return self._writer.submit_soon(events)
 
     def close(self) -> None:
         """Write what was submitted and stop the writer."""
@@ -147,6 +153,7 @@ class Inbox:
                     attempts=inbox.c.attempts + 1,
                     lease_until=until,
                     lease_token=inbox.c.lease_token + 1,
+                    holder=holders.own(),
                 )
                 .returning(inbox)
             )
@@ -167,7 +174,9 @@ class Inbox:
 
     def _settle(self, connection: Connection, claim: Claim, **values: Any) -> None:
         mine = and_(inbox.c.id == claim.id, inbox.c.lease_token == claim.token, inbox.c.state == "running")
-        changed = connection.execute(update(inbox).where(mine).values(lease_until=None, woken_at=None, **values))
+        changed = connection.execute(
+            update(inbox).where(mine).values(lease_until=None, holder=None, woken_at=None, **values)
+        )
         if changed.rowcount != 1:
             raise Superseded(f"event {claim.id} was taken over by another worker; nothing was written")
 
@@ -188,7 +197,8 @@ class Inbox:
             oldest = func.min(case((inbox.c.state != "dead", inbox.c.first_seen)))
             rows = connection.execute(select(func.count(), dead, oldest).where(OPEN_EVENTS)).one()
             dead = func.coalesce(func.sum(case((jobs.c.state == "dead", 1), else_=0)), 0)
-            oldest = func.min(case((jobs.c.state != "dead", jobs.c.first_wanted)))
+            awaited = and_(jobs.c.state != "dead", not_(jobs.c.when_idle))
+            oldest = func.min(case((awaited, jobs.c.first_wanted)))
             work = connection.execute(select(func.count(), dead, oldest).where(OPEN_JOBS)).one()
         dead_letters = min(accepted, rows[1] + work[1])
         pending = min(accepted - dead_letters, rows[0] - rows[1] + work[0] - work[1])

@@ -4,14 +4,17 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import Connection, and_, case, or_, select, update
+from sqlalchemy import Connection, and_, case, not_, or_, select, update
 
+from gateways.queue import holders
 from gateways.queue.inbox import HOLD_SECONDS, Claim, Clock
 from gateways.store.database import Database
 from gateways.store.tables import OPEN_JOBS, jobs
 from schemas.errors import Superseded
 
 SPREAD = 16
+LONGEST_IDLE_WAIT_SECONDS = 600.0
+AWAITED = not_(jobs.c.when_idle)
 Kind = Literal["measure", "assess", "publish", "fetch"]
 
 
@@ -90,6 +93,7 @@ class Jobs:
             "first_wanted": first,
             "due_at": due_at,
             "woken_at": None,
+            "when_idle": False,
         }
         statement = self._database.insert(jobs).values(row)
         bumped = statement.on_conflict_do_update(index_elements=["kind", "subject"], set_=again).returning(jobs.c.id)
@@ -125,11 +129,19 @@ class Jobs:
                     attempts=claim.attempts,
                     lease_until=claim.until,
                     lease_token=claim.token,
+                    holder=holders.own(),
                     first_wanted=now,  # bumps from here on are debounced anew
                 )
             )
         lapsed = row.state == "running"
         return Job(claim, cast("Kind", row.kind), row.subject, row.patient, run=row.wanted, lapsed=lapsed)
+
+    def again_when_idle(self, connection: Connection, job: Job) -> None:
+        """Run `job`, which is at work, once more for something that nobody waits for: when nothing else is to be done,
+        or after LONGEST_IDLE_WAIT_SECONDS. Nothing is asked for where another run is wanted anyway.
+        """
+        later = {"wanted": job.run + 1, "when_idle": True, "due_at": self._clock() + LONGEST_IDLE_WAIT_SECONDS}
+        connection.execute(update(jobs).where(_mine(job), jobs.c.wanted == job.run).values(later))
 
     def finish(self, connection: Connection, job: Job) -> bool:
         """The run's effect is written in this transaction; returns whether another run is wanted already.
@@ -138,7 +150,9 @@ class Jobs:
         """
         more = jobs.c.wanted > job.run
         state = case((more, "due"), else_="idle")
-        self._settle(connection, job, state=state, done=job.run, attempts=0, reason_code=None, reason_text=None)
+        idle = case((more, jobs.c.when_idle), else_=False)
+        ended = {"done": job.run, "attempts": 0, "reason_code": None, "reason_text": None}
+        self._settle(connection, job, state=state, when_idle=idle, **ended)
         return bool(connection.scalar(select(more).where(jobs.c.id == job.claim.id)))
 
     def finish_and_forget(self, connection: Connection, job: Job) -> bool:
@@ -154,7 +168,7 @@ class Jobs:
         due_at = self._clock() + delay_seconds
         attempts = jobs.c.attempts - 1 if spared else jobs.c.attempts
         values = {"attempts": attempts, "reason_code": code, "reason_text": text, "due_at": due_at}
-        self._settle(connection, job, state="due", **values)
+        self._settle(connection, job, state="due", when_idle=False, **values)
 
     def put_off(self, connection: Connection, kind: Kind, *, delay_seconds: float) -> None:
         """What is due of `kind` waits as well, each a little longer than the one before (a quarter of it at most)."""
@@ -167,7 +181,8 @@ class Jobs:
         """Dead, with the reason; a bump or a replay brings it back. If one came while it ran, it runs again."""
         state = case((jobs.c.wanted > job.run, "due"), else_="dead")
         attempts = case((jobs.c.wanted > job.run, 0), else_=jobs.c.attempts)
-        self._settle(connection, job, state=state, attempts=attempts, reason_code=code, reason_text=text)
+        why = {"reason_code": code, "reason_text": text}
+        self._settle(connection, job, state=state, attempts=attempts, when_idle=False, **why)
 
     def renew(self, job: Job) -> bool:
         """Hold the claim for another while; False if it was lost."""
@@ -182,18 +197,20 @@ class Jobs:
             raise _lost(job)
 
     def open(self, connection: Connection, kind: Kind, patient: str) -> bool:
-        """Whether a job of `kind` for `patient` is due or at work."""
-        found = and_(OPEN_JOBS, jobs.c.kind == kind, jobs.c.patient == patient, jobs.c.state.in_(("due", "running")))
+        """Whether a job of `kind` for `patient` is due or at work, and somebody waits for it."""
+        at_work = and_(jobs.c.state.in_(("due", "running")), AWAITED)
+        found = and_(OPEN_JOBS, jobs.c.kind == kind, jobs.c.patient == patient, at_work)
         return connection.execute(select(jobs.c.id).where(found).limit(1)).one_or_none() is not None
 
     def unfinished(self, connection: Connection, kind: Kind, patient: str | None = None) -> list[str]:
-        """Subjects of the jobs of `kind` that have not ended well: due, at work or dead."""
-        found = select(jobs.c.subject).where(OPEN_JOBS, jobs.c.kind == kind)
+        """Subjects of the jobs of `kind` that are due, at work or dead, and that somebody waits for."""
+        found = select(jobs.c.subject).where(OPEN_JOBS, jobs.c.kind == kind, AWAITED)
         return list(connection.scalars(found if patient is None else found.where(jobs.c.patient == patient)))
 
     def ended_well(self, connection: Connection, kind: Kind, subject: str) -> bool:
-        """Whether the job ran, and its last run ended well."""
-        found = and_(jobs.c.kind == kind, jobs.c.subject == subject, jobs.c.state == "idle", jobs.c.done > 0)
+        """Whether the job ran, and its last run ended well (another one may follow that nobody waits for)."""
+        ended = or_(jobs.c.state == "idle", jobs.c.when_idle)
+        found = and_(jobs.c.kind == kind, jobs.c.subject == subject, ended, jobs.c.done > 0)
         return connection.execute(select(jobs.c.id).where(found)).one_or_none() is not None
 
     def dead(self, *, count: int = 50) -> list[JobRow]:
@@ -215,7 +232,9 @@ class Jobs:
             return sorted(connection.scalars(changed))
 
     def _settle(self, connection: Connection, job: Job, **values: Any) -> None:
-        changed = connection.execute(update(jobs).where(_mine(job)).values(lease_until=None, woken_at=None, **values))
+        changed = connection.execute(
+            update(jobs).where(_mine(job)).values(lease_until=None, holder=None, woken_at=None, **values)
+        )
         if changed.rowcount != 1:
             raise _lost(job)
 

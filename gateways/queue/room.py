@@ -40,6 +40,10 @@ class Room:
         self._said_at = -SAY_AGAIN_SECONDS
         self._full: StoreUnavailable | None = None
 
+    def due(self) -> bool:
+        """Whether the next `check` will look, which may wait for the database."""
+        return self._clock() >= self._look_again_at and not self._lock.locked()
+
     def check(self) -> None:
         """Return if there is room; raises StoreUnavailable (503 with Retry-After) otherwise. Some 0.2 us mostly."""
         if self._clock() >= self._look_again_at and self._lock.acquire(blocking=False):

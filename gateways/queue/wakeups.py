@@ -2,8 +2,9 @@
 
 import time
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, not_, or_, select, update
 
+from gateways.queue import holders
 from gateways.queue.broker import WakeKind
 from gateways.queue.inbox import BATCH, Clock
 from gateways.store.database import Database
@@ -11,6 +12,7 @@ from gateways.store.tables import OPEN_EVENTS, OPEN_JOBS, inbox, jobs, leases
 
 MOST_EVENTS = 20 * BATCH
 MOST_JOBS = 200
+QUIET_SECONDS = 3.0
 
 
 class Wakeups:
@@ -23,14 +25,20 @@ class Wakeups:
         self._clock = clock
 
     def lead(self, holder: str, *, seconds: float) -> bool:
-        """Take or renew the sweeper's lease; False while another holder has it."""
+        """Take or renew the sweeper's lease; False while another holder has it that may be alive."""
         now = self._clock()
         row = {"name": "sweeper", "holder": holder, "until": now + seconds}
         with self._database.write() as connection:
             statement = self._database.insert(leases).values(row)
             free = or_(leases.c.holder == holder, leases.c.until < now)
             taken = statement.on_conflict_do_update(index_elements=["name"], set_=row, where=free)
-            return connection.execute(taken.returning(leases.c.name)).one_or_none() is not None
+            if connection.execute(taken.returning(leases.c.name)).one_or_none() is not None:
+                return True
+            before = connection.scalar(select(leases.c.holder).where(leases.c.name == "sweeper")) or ""
+            if not holders.is_dead(before):
+                return False
+            mine = update(leases).where(leases.c.name == "sweeper", leases.c.holder == before).values(row)
+            return connection.execute(mine).rowcount == 1
 
     def leave(self, holder: str) -> None:
         """Give the lease back, so that a successor need not wait for its end."""
@@ -46,15 +54,54 @@ class Wakeups:
                 changed += connection.execute(held).rowcount
         return changed
 
+    def free_dead(self) -> int:
+        """End the claims of processes of this machine that have died; returns how many. Tokens still guard effects."""
+        running = [(table, table.c.state == "running") for table in (inbox, jobs)]
+        open_rows = {inbox: OPEN_EVENTS, jobs: OPEN_JOBS}
+        with self._database.read() as connection:
+            found = {
+                holder
+                for table, held in running
+                for holder in connection.scalars(select(table.c.holder).distinct().where(open_rows[table], held))
+            }
+        dead = [holder for holder in found if holder is not None and holders.is_dead(holder)]
+        changed = 0
+        if dead:
+            with self._database.write() as connection:
+                for table, held in running:
+                    theirs = update(table).where(open_rows[table], held, table.c.holder.in_(dead))
+                    changed += connection.execute(theirs.values(lease_until=0.0, holder=None, woken_at=None)).rowcount
+        return changed
+
     def due(self) -> list[tuple[WakeKind, int]]:
         """Rows to announce now; each is marked as announced. Of new events one in BATCH: a worker takes the others."""
         now = self._clock()
         with self._database.read() as connection:  # most sweeps find nothing and need not write
-            if not self._some(connection, now):
-                return []
+            some = self._some(connection, now)
+            idle = None if some else self._when_idle(connection, now)
+        if not some and idle is None:
+            return []
         with self._database.write() as connection:
+            if idle is not None:
+                connection.execute(update(jobs).where(jobs.c.id == idle, jobs.c.when_idle).values(due_at=now))
             events = self._events(connection, now)
             return [*events[::BATCH], *self._jobs(connection, now)]
+
+    def _when_idle(self, connection: Connection, now: float) -> int | None:
+        """A job that nobody waits for, where it holds nobody up: nothing to do now, and no event for a while."""
+        waits = and_(jobs.c.when_idle, jobs.c.state == "due", jobs.c.due_at > now)
+        job = connection.scalar(select(jobs.c.id).where(OPEN_JOBS, waits).order_by(jobs.c.due_at).limit(1))
+        if job is None:
+            return None
+        newest = connection.scalar(select(inbox.c.first_seen).order_by(inbox.c.id.desc()).limit(1))
+        if newest is not None and now - QUIET_SECONDS < newest <= now:
+            return None
+        soon = and_(jobs.c.state == "due", jobs.c.due_at <= now + QUIET_SECONDS)
+        work = select(jobs.c.id).where(OPEN_JOBS, or_(jobs.c.state == "running", soon), not_(jobs.c.when_idle))
+        called = select(jobs.c.id).where(OPEN_JOBS, jobs.c.when_idle, jobs.c.state == "due", jobs.c.due_at <= now)
+        events = select(inbox.c.id).where(OPEN_EVENTS, inbox.c.state.in_(("pending", "running")))
+        busy = any(connection.scalar(one.limit(1)) is not None for one in (work, called, events))
+        return None if busy else int(job)
 
     def _some(self, connection: Connection, now: float) -> bool:
         events = select(inbox.c.id).where(OPEN_EVENTS, *self._due_events(now)).limit(1)

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -50,6 +51,7 @@ inbox = Table(
     Column("woken_at", Float),
     Column("lease_until", Float),
     Column("lease_token", BigInteger, nullable=False),
+    Column("holder", String(64), comment="the process that has the claim"),
     Column("reason_code", String(64)),
     Column("reason_text", Text),
     Column("finished_at", Float),
@@ -90,8 +92,16 @@ jobs = Table(
     Column("woken_at", Float),
     Column("lease_until", Float),
     Column("lease_token", BigInteger, nullable=False),
+    Column("holder", String(64), comment="the process that has the claim"),
     Column("reason_code", String(64)),
     Column("reason_text", Text),
+    Column(
+        "when_idle",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="nobody waits for this run: it begins when nothing else is due, or at due_at",
+    ),
     UniqueConstraint("kind", "subject", name="jobs_subject"),
     Index("jobs_due", "due_at", sqlite_where=text("state <> 'idle'"), postgresql_where=text("state <> 'idle'")),
     Index("jobs_open", "patient", sqlite_where=text("state <> 'idle'"), postgresql_where=text("state <> 'idle'")),

@@ -66,7 +66,7 @@ class Hands:
         take_events(self.bench, 0)
 
     def work(self) -> None:
-        """Until nothing is due any more; what waits for later stays."""
+        """Until nothing is due any more; what waits for later, or for an idle moment, stays."""
         for _ in range(100):
             self.read_events()
             due = self.due()
@@ -75,6 +75,12 @@ class Hands:
             for row, kind in due:
                 run_job(self.bench, row, STEPS[kind])
         pytest.fail("work never ends")
+
+    def idle(self) -> None:
+        """Nothing else is to be done: what nobody waits for is done."""
+        with self.bench.database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.when_idle).values(due_at=0.0))
+        self.work()
 
     def due(self) -> list[tuple[int, str]]:
         now = self.bench.now().timestamp()
