@@ -75,6 +75,7 @@ class Instance:
     series_uid: str
     sop_instance_uid: str
     identity: StudyIdentity
+    sop_class: str | None = None
     study_date: str | None = None
     series_number: int | None = None
     instance_number: int | None = None
@@ -143,6 +144,7 @@ def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
             birth_date=_date(raw.text("PatientBirthDate")),
             sex=raw.text("PatientSex"),
         ),
+        sop_class=raw.text("SOPClassUID"),
         study_date=date.isoformat() if (date := _date(raw.text("StudyDate"))) else None,
         series_number=raw.integer("SeriesNumber"),
         instance_number=raw.integer("InstanceNumber"),

@@ -43,6 +43,7 @@ DECODER_ERRORS = (
     InvalidDicomError,
 )
 
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below
 LARGEST = 1e12  # of a slope or an intercept: beyond, single precision overflows
 
 
@@ -52,6 +53,9 @@ def obstacle(instance: Instance, limits: DicomLimits) -> Reason | None:
     if syntax not in DECODABLE:
         name = NAMES.get(syntax, "a compression that is not known here")
         return Reason(code="transfer-syntax", text=f"{name} is not decoded; send uncompressed, RLE or a lossless JPEG")
+    if (instance.sop_class or "").startswith(SECONDARY_CAPTURE):
+        text = "a secondary capture is a picture of an image, without the scanner's values; send the MR images"
+        return Reason(code="secondary-capture", text=text)
     if "MOSAIC" in instance.codes.get("ImageType", ()):
         text = "a Siemens mosaic tiles many slices in one image without their positions; send the slices themselves"
         return Reason(code="mosaic", text=text)

@@ -1,10 +1,28 @@
-"""One stack out of a series that holds several: two echoes of each slice, or several frames of reference."""
+"""One stack out of a series that holds several: echoes, parts of a Dixon scan, or several frames of reference."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from gateways.dicom.headers import Instance
 from schemas.measurement import Reason
+
+IN_PHASE = frozenset({"IP", "IN_PHASE", "INPHASE"})
+
+
+def one_stack(rows: Sequence[Instance]) -> tuple[list[Instance], list[Reason]]:
+    """The instances that may be measured together, and what was left out: the in-phase images, the shortest echo."""
+    kept, about_phase = in_phase(rows)
+    kept, about_echoes = first_echo(kept)
+    return kept, [remark for remark in (about_phase, about_echoes) if remark is not None]
+
+
+def in_phase(rows: Sequence[Instance]) -> tuple[list[Instance], Reason | None]:
+    """The in-phase images of a Dixon scan whose parts share a series; all instances otherwise."""
+    found = [row for row in rows if IN_PHASE & set(row.codes.get("ImageType", ()))]
+    if not found or len(found) == len(rows) or not _repeat(rows):
+        return list(rows), None
+    text = "the series holds fat, water or opposed-phase images beside the in-phase ones; the in-phase ones count"
+    return found, Reason(code="dixon-parts", text=text)
 
 
 def first_echo(rows: Sequence[Instance]) -> tuple[list[Instance], Reason | None]:

@@ -19,7 +19,7 @@ from gateways.dicom.headers import Instance, read_instance
 from gateways.dicom.limits import DicomLimits, limits_of
 from gateways.dicom.pixels import load_slice
 from gateways.dicom.series import series_header
-from gateways.dicom.stacks import first_echo
+from gateways.dicom.stacks import one_stack
 from schemas.errors import IdentityMismatch, NotAcceptable, NotMeasurable, Rejected
 from schemas.measurement import Reason
 from vbq.imaging.identity import StudyIdentity
@@ -128,8 +128,8 @@ def open_study(
     if repeats:
         flags.append(_counted("repeated-files", repeats, "the same instance is there more than once; the first counts"))
     for uid, rows in by_series.items():
-        by_series[uid], remark = first_echo(rows)
-        flags += [remark] if remark else []
+        by_series[uid], remarks = one_stack(rows)
+        flags += remarks
     study = Study(
         study_uid=wanted[0].study_uid,
         study_date=next((row.study_date for row in wanted if row.study_date), None),

@@ -14,7 +14,7 @@ from gateways.dicom.headers import TAGS, Instance, instance_of
 from gateways.dicom.limits import DicomLimits
 from gateways.dicom.pixels import DECODER_ERRORS, quiet_pydicom
 from gateways.dicom.series import series_header
-from gateways.dicom.stacks import first_echo
+from gateways.dicom.stacks import one_stack
 from gateways.dicom.study import headers_of
 from gateways.dicom.walk import EXPLICIT_LE, Walk
 from gateways.pacs.archive import CHUNK, Archive, Headers, absent, open_archive
@@ -89,7 +89,7 @@ def series_of(archive: Archive, study_uid: str, limits: DicomLimits) -> list[Des
         if len(rows) > limits.instances:
             raise TooLarge(f"a series has more than {limits.instances} instances (VBQ_MAX_STUDY_INSTANCES)")
         if instances := instances_of(rows):
-            headers.append(Described(series_header(uid, first_echo(instances)[0], limits), rows, instances))
+            headers.append(Described(series_header(uid, one_stack(instances)[0], limits), rows, instances))
     return headers
 
 
@@ -107,7 +107,7 @@ def _gives(folder: Path, wanted: Wanted, limits: DicomLimits) -> bool:
     """Whether whoever reads the files will look at the wanted frames and at no other."""
     found = [headers_of(path, limits) for path in sorted(folder.iterdir())]
     images = [image for one in found if not isinstance(one, Reason) for image in one]
-    kept, _ = first_echo(images)
+    kept, _ = one_stack(images)
     frames = {(row.sop_instance_uid, row.frame) for row in kept}
     return frames == {(uid, number) for uid, numbers in wanted.items() for number in numbers}
 

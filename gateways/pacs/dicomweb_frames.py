@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from gateways.dicom.headers import Instance
 from gateways.dicom.limits import DicomLimits
 from gateways.dicom.pixels import DECODER_ERRORS, quiet_pydicom
-from gateways.dicom.stacks import first_echo
+from gateways.dicom.stacks import one_stack
 from gateways.dicom.walk import EXPLICIT_LE
 from gateways.pacs.archive import CHUNK, Archive, Headers
 from gateways.pacs.multipart import PartWriter, boundary_of, split_parts
@@ -49,7 +49,7 @@ def wanted_frames(rows: Sequence[Headers], instances: Sequence[Instance], limits
         return None
     if sum(row.rows * row.columns for row in instances) > limits.pixels or any(map(_links_elsewhere, rows)):
         return None
-    kept, _ = first_echo(instances)
+    kept, _ = one_stack(instances)
     if not kept or len(kept) > WORTH * len(instances):
         return None
     wanted: Wanted = defaultdict(list)

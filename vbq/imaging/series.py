@@ -142,6 +142,7 @@ def _against(header: SeriesHeader, injected_at: str | None) -> list[Reason]:
             "colour",
             "a colour image",
         ),
+        ("MONOCHROME1" in header.photometric, "inverted", "stored inverted (MONOCHROME1), not as signal intensities"),
         (_coarse(header), "coarse", f"pixels larger than {COARSE_MM:g} mm"),
     ]
     return [Reason(code=code, text=text) for holds, code, text in found if holds]

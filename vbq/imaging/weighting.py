@@ -21,7 +21,15 @@ FAT_WORDS = re.compile(
     re.IGNORECASE,
 )
 FAT_SATURATED_OPTIONS = frozenset({"FS", "FAT_SAT", "FATSAT", "SFS"})
-DIXON_PARTS = frozenset({"WATER", "FAT", "W", "F", "OPP_PHASE", "OUT_PHASE", "FAT_FRACTION"})
+DIXON_PARTS = frozenset(
+    {"WATER", "FAT", "W", "F", "FAT_FRACTION", "FF", "PDFF"}
+    | {"OPP_PHASE", "OUT_PHASE", "OPPOSED_PHASE", "OUT_OF_PHASE", "OP", "OOP", "OUTPHASE"}
+)
+DIXON_WORDS = re.compile(
+    r"(?<![a-z])(?:opp(?:osed)?|out)[-_ ]*(?:of[-_ ]*)?ph(?:ase)?(?![a-z])|(?<![a-z])fat[-_ ]?frac"
+    r"|(?:dixon|flex|ideal).*[-_ :](?:opp|op|out|oop|f|w|fat|water)(?![a-z0-9])|^\s*(?:fat|water)\s*:",
+    re.IGNORECASE,
+)
 
 
 class Weighting(NamedTuple):
@@ -79,7 +87,7 @@ def _fat_suppressed(header: SeriesHeader, described: str) -> Reason | None:
     by_time = inversion is not None and 90 <= inversion <= 300
     if by_time or FAT_SATURATED_OPTIONS & set(header.scan_options) or FAT_WORDS.search(described):
         return Reason(code="fat-suppressed", text="fat is suppressed, so marrow has not the signal that VBQ means")
-    if DIXON_PARTS & set(header.image_types):
+    if DIXON_PARTS & set(header.image_types) or DIXON_WORDS.search(described):
         return Reason(code="dixon-part", text="a water, fat or opposed-phase image, not plain T1")
     return None
 

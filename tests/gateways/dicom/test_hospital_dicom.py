@@ -236,6 +236,20 @@ def test_of_two_echoes_in_one_series_the_shorter_counts(writer: Any, rois: Rois)
     assert found.levels["L1"].mean == pytest.approx(400)
 
 
+def test_of_a_dixon_scan_in_one_series_the_in_phase_images_count(writer: Any, rois: Rois) -> None:
+    for index in range(writer.count):
+        for number, part in enumerate(("W", "F", "OP", "IP")):
+            uid = f"2.25.9.1.{index + 1 + 100 * (3 - number)}"
+            image = writer.dataset(index, ImageType=["ORIGINAL", "PRIMARY", part, part], SOPInstanceUID=uid)
+            if part != "IP":
+                image.PixelData = (image.pixel_array // 2).astype("<u2").tobytes()
+            writer.save(image, f"t1/{index}-{part}")
+    files = open_study(writer.root)
+    assert files.study.series[0].slices == 9
+    assert "dixon-parts" in {flag.code for flag in files.study.flags}
+    assert measured(files, rois).levels["L1"].mean == pytest.approx(400)
+
+
 def test_slices_at_two_echo_times_without_repeats_are_left_alone(writer: Any) -> None:
     for index in range(writer.count):
         writer.save(writer.dataset(index, EchoTime="10" if index % 2 else "11"), f"t1/{index}")

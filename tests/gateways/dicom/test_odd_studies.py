@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.datadict import tag_for_keyword
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from gateways.dicom.decoder import Decoder
 from gateways.dicom.headers import orientation_of, triple_of
@@ -73,6 +74,14 @@ def test_floating_point_pixels_are_named(writer: StudyWriter) -> None:
         dataset.HighBit = 31
         writer.save(dataset, f"t1/{index}")
     assert "float-pixels" in words_against_pixels(writer.root)
+
+
+def test_a_secondary_capture_is_named(writer: StudyWriter) -> None:
+    for index in range(writer.count):
+        dataset = writer.dataset(index)
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        writer.save(dataset, f"t1/{index}")
+    assert "secondary-capture" in words_against_pixels(writer.root)
 
 
 def test_a_high_bit_that_does_not_fit_is_named(writer: StudyWriter) -> None:

@@ -39,6 +39,11 @@ def test_a_sagittal_t1_spin_echo_is_chosen_among_its_usual_company(header: Serie
         ({"scan_options": ("FS",)}, "fat-suppressed"),
         ({"inversion_times_ms": (160.0,)}, "fat-suppressed"),
         ({"image_types": ("DERIVED", "PRIMARY", "WATER")}, "dixon-part"),
+        ({"image_types": ("ORIGINAL", "PRIMARY", "OP", "OP", "DERIVED")}, "dixon-part"),
+        ({"description": "t1_tse_dixon_sag_opp"}, "dixon-part"),
+        ({"description": "t1_tse_dixon_sag_F"}, "dixon-part"),
+        ({"description": "Sag T1 FLEX OutPhase"}, "dixon-part"),
+        ({"description": "FAT: Sag T1 FLEX"}, "dixon-part"),
         ({"image_types": ("ORIGINAL", "PRIMARY", "LOCALIZER")}, "derived"),
         ({"description": "loc 3-plane"}, "localizer"),
         ({"description": "T1 sag C-spine"}, "elsewhere"),
@@ -49,6 +54,7 @@ def test_a_sagittal_t1_spin_echo_is_chosen_among_its_usual_company(header: Serie
         ({"echo_times_ms": (10.0, 20.0)}, "several-echo-times"),
         ({"description": "T2 sag"}, "description-contradicts"),
         ({"photometric": ("RGB",)}, "colour"),
+        ({"photometric": ("MONOCHROME1",)}, "inverted"),
         ({"pixel_spacing_mm": (3.0, 3.0)}, "coarse"),
     ],
 )
@@ -69,6 +75,9 @@ def test_what_speaks_against_a_series_is_named(header: SeriesHeader, changes: di
         "Sag T1w TSE",
         "T1 FSE sag ohne KM",
         "sT1W",
+        "t1_tse_dixon_sag_in",
+        "T1 IDEAL sag in phase",
+        "T1 sag FOV outer",
     ],
 )
 def test_descriptions_of_plain_t1_are_not_mistaken_for_contrast(header: SeriesHeader, description: str) -> None:
