@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     reconcile_overlap_seconds: float = Field(
         default=300.0, ge=0, le=86400, description="how far before the last result such a search begins"
     )
+    reconcile_deleted_seconds: float = Field(
+        default=86400.0,
+        ge=0,
+        le=31 * 86400,
+        description="how often they are asked for what assessments stand on, for a DELETE that was dropped; 0: never",
+    )
     retention_days: float = Field(
         default=0.0,
         ge=0,

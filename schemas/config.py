@@ -200,14 +200,63 @@ class Pacs(Record):
 AeTitle = Annotated[str, StringConstraints(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
 
 
+class DimseTls(Record):
+    """DICOM over TLS (PS3.15 annex B), as the one who calls. The archive's certificate is always checked."""
+
+    ca_file: CaFile = None
+    certificate_file: Path | None = Field(default=None, description="our certificate and its chain (PEM), to show")
+    key_file: Path | None = Field(default=None, description="its key (PEM); none: it is in certificate_file")
+    server_name: str | None = Field(
+        default=None, min_length=1, description="the name in the archive's certificate; none: `host`"
+    )
+
+    @model_validator(mode="after")
+    def _key_of_something(self) -> Self:
+        if self.key_file and not self.certificate_file:
+            raise ValueError("key_file needs certificate_file")
+        return self
+
+
+class ListenTls(Record):
+    """DICOM over TLS, as the one who is called: nobody is let in without a certificate of `ca_file`'s, none in plain."""
+
+    certificate_file: Path = Field(description="our certificate and its chain (PEM)")
+    key_file: Path | None = Field(default=None, description="its key (PEM); none: it is in certificate_file")
+    ca_file: Path = Field(description="PEM certificates of the authorities whose certificates let a peer in")
+
+
+class MoveDestination(Record):
+    """Where an archive sends what C-MOVE asks it for: a storage SCP that listens while a study is fetched."""
+
+
+    ae_title: AeTitle = Field(default="VBQ", description="what the archive calls this destination")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=11113, ge=1, le=65535)
+    sends_as: list[AeTitle] = Field(
+        default_factory=list, description="AE titles from which the archive sends; none: its own"
+    )
+    addresses: list[IPvAnyAddress] = Field(
+        default_factory=list, description="from which the archive sends; none: those of its `host`"
+    )
+    tls: ListenTls | None = Field(default=None, description="needed where the archive has `tls`")
+
+
 class DimseArchive(Record):
-    """An image archive that speaks DIMSE alone (C-FIND, C-GET). Where DICOMweb can be had, prefer it."""
+    """An image archive that speaks DIMSE alone (C-FIND, and C-GET or C-MOVE). Where DICOMweb can be had, prefer it."""
 
     name: str
     host: str = Field(min_length=1)
     port: int = Field(ge=1, le=65535)
     ae_title: AeTitle = Field(description="what the archive is called")
     calling_ae_title: AeTitle = Field(default="VBQ", description="what the archive calls us")
+    move: MoveDestination | None = Field(default=None, description="fetch by C-MOVE; none: by C-GET")
+    tls: DimseTls | None = Field(default=None, description="DICOM over TLS; none: in plain")
+
+    @model_validator(mode="after")
+    def _nothing_in_plain_beside_tls(self) -> Self:
+        if self.move is not None and (self.move.tls is None) != (self.tls is None):
+            raise ValueError("tls and move.tls go together: images must not come in plain beside a query over TLS")
+        return self
 
 
 class DimsePeer(Record):
@@ -235,6 +284,7 @@ class Receive(Record):
     ae_title: AeTitle = "VBQ"
     host: str = "127.0.0.1"
     port: int = Field(default=11112, ge=1, le=65535)
+    tls: ListenTls | None = Field(default=None, description="DICOM over TLS alone; none: in plain")
     peers: list[DimsePeer] = Field(min_length=1)
     patients: list[ReceivedPatients] = Field(default_factory=list)
     associations: int = Field(default=4, ge=1, le=64, description="at the same time")

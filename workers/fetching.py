@@ -52,7 +52,9 @@ class Place:
     def types(self) -> frozenset[str] | None:
         return None if self.sender.resource_types is None else frozenset(self.sender.resource_types)
 
-    def parsed(self, document: Json, *, method: str = "POST", path: tuple[str, str] | None = None) -> ParsedEvents:
+    def parsed(
+        self, document: Json, *, method: str = "POST", path: tuple[str, str] | None = None, arrival: str = ""
+    ) -> ParsedEvents:
         """`document` (or, with DELETE, what lies at `path`) as if the sender had pushed it."""
         return events_of(
             json.dumps(document, ensure_ascii=False).encode(),
@@ -62,6 +64,7 @@ class Place:
             method=method,
             path_type=path[0] if path else None,
             path_id=path[1] if path else None,
+            arrival=arrival,
             aliases=tuple(self.sender.base_aliases),
             types=self.types,
             readable=True,
@@ -109,7 +112,11 @@ def _read(bench: Bench, job: Job, place: Place, resource_type: str, resource_id:
         if error.reason_code not in ("ehr-not-found", "ehr-gone"):
             raise
     if found is None:
-        events = place.parsed({}, method="DELETE", path=(resource_type, resource_id)).events
+        with bench.database.read() as connection:
+            there = known(bench, connection, place, f"{resource_type}/{resource_id}")
+        # it may have been deleted before, and made anew: then this is another deletion than that one
+        arrival = f"{iso(time.time())}-{job.claim.id}" if there else ""
+        events = place.parsed({}, method="DELETE", path=(resource_type, resource_id), arrival=arrival).events
     else:
         events = place.parsed(found).events
     accept(bench, events)

@@ -19,6 +19,7 @@ from gateways.settings import Settings
 from schemas.config import Sender
 from schemas.errors import EhrUnavailable, Rejected, StoreUnavailable
 from schemas.events import RELEVANT_TYPES
+from workers import vanished
 from workers.bench import Bench
 from workers.fetching import Place, accept, events_of_page, known, place_of, related
 from workers.searching import Search, iso, pages_since
@@ -71,7 +72,7 @@ class Reconciler:
                 return min(RETRY_SECONDS, self._settings.reconcile_seconds)
             well = True
             for source in sources(bench.config.senders):
-                well = self.poll(bench, marks, source) and well
+                well = self.poll(bench, marks, source) and self.look_for_deletions(bench, marks, source) and well
             marks.leave(self._holder)
         except StoreUnavailable as error:
             log.warning("%s", error.detail, extra={"code": error.reason_code})
@@ -100,6 +101,32 @@ class Reconciler:
                     break  # the next type would fare no better
         return well
 
+    def look_for_deletions(self, bench: Bench, marks: Watermarks, source: str) -> bool:
+        """Every type of one sender that is due; False where one did not come to its end. Raises StoreUnavailable."""
+        every = self._settings.reconcile_deleted_seconds
+        for kind in vanished.TYPES if every > 0 else ():
+            mark = vanished.mark_of(kind)
+            if time.time() - marks.polled_at(source, mark) < every:
+                continue
+            try:
+                place = place_of(bench, source)
+                if place.types is not None and kind not in place.types:
+                    continue
+                if not vanished.look(bench, marks, place, kind, lambda: self._goes_on(marks)):
+                    return False
+            except (EhrUnavailable, Rejected) as error:
+                marks.failed(source, mark, error.reason_code)
+                log.warning(
+                    "a look for deletions did not end: %s",
+                    error.detail,
+                    extra={"sender": source, "type": kind, "code": error.reason_code},
+                )
+                return False
+        return True
+
+    def _goes_on(self, marks: Watermarks) -> bool:
+        return not self._stop.is_set() and marks.lead(self._holder, LEASE_SECONDS)
+
     def _poll_type(self, bench: Bench, marks: Watermarks, place: Place, kind: str) -> bool:
         """One type; False where we are to stop, or lost our turn."""
         source = place.sender.name
@@ -120,7 +147,7 @@ class Reconciler:
             seen = max([seen, *(min(moment, begun) for moment in last_updates(page))])
             if search.reached(kind, page):  # sorted: everything up to here is in the inbox
                 marks.move(source, kind, seen, through=False)
-            if self._stop.is_set() or not marks.lead(self._holder, LEASE_SECONDS):
+            if not self._goes_on(marks):
                 return False
         marks.move(source, kind, seen, through=True)
         if fresh:
