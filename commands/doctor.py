@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from commands.doctor_fhir import servers
+from commands.doctor_receive import receiver
 from commands.exits import DONE, FAILED, print_json
 from gateways.access.keys import parse_jwks, read_jwks
 from gateways.access.remote_keys import fetch_jwks
@@ -54,7 +55,7 @@ def examine() -> list[Check]:
         _clients,
         _card_policy,
     ]
-    for part in [*parts, _studies, _pacs, _fhir, _address]:
+    for part in [*parts, _studies, _pacs, _receive, _fhir, _address]:
         checks.extend(part(settings, config))
     return checks
 
@@ -193,6 +194,11 @@ def _pacs(_: Settings, config: Config) -> Iterator[Check]:
             yield Check(f"PACS {name}", ok=False, detail=f"{error.detail}; its studies wait", needed=False)
         except (NotConfigured, Forbidden, TooLarge) as error:
             yield Check(f"PACS {name}", ok=False, detail=error.detail)
+
+
+def _receive(settings: Settings, config: Config) -> Iterator[Check]:
+    for row in receiver(settings, config):
+        yield Check(*row)
 
 
 def _fhir(settings: Settings, config: Config) -> Iterator[Check]:

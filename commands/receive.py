@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -27,13 +28,19 @@ from schemas.errors import Forbidden, NotConfigured, Unavailable
 
 LOOK_SECONDS = 1.0
 TIDY_SECONDS = 600.0
+HEARTBEAT = "receive.heartbeat"  # in data_dir; the chart's probe and `vbq up` look at it
 
 
 @click.command()
 @click.option("--list", "list_", is_flag=True, help="Say what is there and what waits for what; receive nothing.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: one JSON document.")
-def receive(*, list_: bool, as_json: bool) -> None:
+@click.option(
+    "--wait", "wait_seconds", type=click.FloatRange(0, 600), default=0.0, help="Seconds to wait for another to end."
+)
+def receive(*, list_: bool, as_json: bool, wait_seconds: float) -> None:
     """Listen for MR studies from the configured peers until Ctrl-C (`receive` in VBQ_CONFIG).
+
+    `vbq up` starts it where it is configured. At its end nobody new is let in; who is sending has ten seconds.
 
     A study that has been quiet is put into the inbox. One whose patient cannot be told stays on disk and waits.
     """
@@ -49,7 +56,7 @@ def receive(*, list_: bool, as_json: bool) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with _sole(studies.root):
+    with sole(studies.root, wait_seconds, stop):
         _run(settings, config, config.receive, studies, stop)
 
 
@@ -70,8 +77,10 @@ def _run(settings: Settings, config: Config, wanted: Receive, studies: ReceivedS
             with listening(wanted, studies) as port:
                 click.echo(f"vbq: {wanted.ae_title} listens on {wanted.host}:{port}  Ctrl-C stops", err=True)
                 tidied = 0.0
+                beat = settings.data_dir / HEARTBEAT
+                beat.touch()
                 while not stop.wait(LOOK_SECONDS):
-                    announcer.look()
+                    announcer.look(alive=beat.touch)
                     if time.monotonic() - tidied > TIDY_SECONDS:
                         studies.tidy(keep_seconds=wanted.keep_days * 86400)
                         tidied = time.monotonic()
@@ -97,16 +106,24 @@ def _list(studies: ReceivedStudies, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _sole(root: Path) -> Iterator[None]:
-    """One process looks after the directory. Raises Forbidden where another one does."""
+def sole(root: Path, wait_seconds: float, stop: threading.Event) -> Iterator[None]:
+    """One process looks after the directory. Raises Forbidden where another one does, and goes on doing so."""
+    until = time.monotonic() + wait_seconds
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         guard = (root / "receive.lock").open("w")
     except OSError as error:
         raise Unavailable(f"the received studies cannot be written: {error.strerror}", code="store") from error
     with guard:
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Forbidden("another `vbq receive` runs on this data directory", code="already-running") from error
+        while not _locked(guard):
+            if time.monotonic() >= until or stop.wait(0.1):
+                raise Forbidden("another `vbq receive` runs on this data directory", code="already-running")
         yield
+
+
+def _locked(guard: IO[str]) -> bool:
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

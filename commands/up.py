@@ -1,19 +1,22 @@
-"""`vbq up`: the embedded stack on one machine: Redis from a wheel, SQLite, web service, worker, sweeper."""
+"""`vbq up`: the embedded stack on one machine: Redis from a wheel, SQLite, web service, worker, sweeper, receiver."""
 
 import fcntl
 import http.client
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
 
 from commands.listeners import listens
 from commands.processes import serve_command, sweep_command, work_command
+from commands.signs_of_life import Answers, Silence, beats, local, stopped
 from commands.supervisor import Child, Supervisor
 from gateways.logs import configure
 from gateways.queue import redis_server
@@ -25,6 +28,9 @@ from schemas.errors import Forbidden, NotConfigured, Unavailable
 REDIS_SECONDS = 10.0
 READY_SECONDS = 60.0
 LOOK_SECONDS = 0.1
+RECEIVE = [sys.executable, "-m", "commands", "receive", "--wait", "30"]  # for the one that it takes the place of
+SERVICE_SILENCE_SECONDS = 45.0  # all its threads may wait for a PostgreSQL that is half-open, 20 s each
+SWEEPER_SILENCE_SECONDS = 45.0
 
 
 class _Stop(Exception):
@@ -49,7 +55,8 @@ class _Renewal:
 def up() -> None:
     """Run the whole stack until Ctrl-C. Data below VBQ_DATA_DIR; what was accepted is finished after a restart.
 
-    SIGHUP replaces web service, worker and sweeper by new processes (new code, VBQ_CONFIG read again) without a gap.
+    SIGHUP replaces web service, worker and sweeper by new processes (new code, VBQ_CONFIG read again) without a gap,
+    and the receiver with one of a second or two.
     """
     settings = load_settings()
     configure(settings.log_level, "up")
@@ -97,41 +104,54 @@ def start(supervisor: Supervisor, settings: Settings) -> None:
     if embedded:
         wakeups.free_all()  # nobody else works on this directory: claims of an earlier life are void
     database.close()
-
-    def worker_lost() -> None:
-        if embedded:
-            wakeups.free_all()
-            database.close()
-
     started = time.time()
-    supervisor.start(
-        Child("service", serve_command(settings), environment, ready=lambda pid: listens(pid, settings.port))
-    )
-    silent = Silence(settings.data_dir / "sweeper.heartbeat")
-    supervisor.start(Child("sweeper", sweep_command(), environment, grace_seconds=5.0, silent_seconds=silent))
-    silent = Silence(settings.data_dir / "worker.heartbeat")
-    worker = Child(
-        "worker", work_command(), environment, grace_seconds=25.0, on_loss=worker_lost, silent_seconds=silent
-    )
-    supervisor.start(worker)
+    for child in programs(settings, environment):
+        supervisor.start(child)
+    receives = settings.structured().receive is not None
+    if receives:
+        supervisor.start(Child("receiver", RECEIVE, environment, grace_seconds=15.0))
     wait(supervisor, "the service", READY_SECONDS, lambda: answers_ready(settings))
-    beat = settings.data_dir / "worker.heartbeat"
-    wait(supervisor, "the worker", READY_SECONDS, lambda: beat.exists() and beat.stat().st_mtime >= started - 1.0)
+    for what, name in [("the worker", "worker"), ("the storage SCP", "receive")][: 1 + receives]:
+        beat = settings.data_dir / f"{name}.heartbeat"
+        wait(supervisor, what, READY_SECONDS, partial(beaten, beat, started))
 
 
-class Silence:
-    """For how many seconds nobody has touched a heartbeat's file. By the monotonic clock: the other one may jump."""
+def programs(settings: Settings, environment: Mapping[str, str]) -> list[Child]:
+    """Web service, sweeper and worker. What a worker held that dies is freed by the sweeper, which sees it."""
+    beat = settings.data_dir / "sweeper.heartbeat"
+    return [
+        Child(
+            "service",
+            serve_command(settings),
+            environment,
+            ready=lambda pid: listens(pid, settings.port),
+            silence=Silence(Answers(local(settings.host), settings.port)),
+            longest_silence_seconds=SERVICE_SILENCE_SECONDS,
+            stopped=partial(stopped, leader_only=False),
+        ),
+        Child(
+            "sweeper",
+            sweep_command(),
+            environment,
+            grace_seconds=5.0,
+            silence=Silence(beats(beat)),
+            longest_silence_seconds=SWEEPER_SILENCE_SECONDS,
+            stopped=partial(stopped, leader_only=True),
+        ),
+        Child(
+            "worker",
+            work_command(),
+            environment,
+            grace_seconds=25.0,
+            silence=Silence(beats(settings.data_dir / "worker.heartbeat")),
+            stopped=partial(stopped, leader_only=True),  # it looks after its children itself (workers/pulse.py)
+        ),
+    ]
 
-    def __init__(self, beat: Path) -> None:
-        self._beat = beat
-        self._touched = 0.0
-        self._seen_at = time.monotonic()
 
-    def __call__(self) -> float:
-        touched = self._beat.stat().st_mtime if self._beat.exists() else 0.0
-        if touched != self._touched:
-            self._touched, self._seen_at = touched, time.monotonic()
-        return time.monotonic() - self._seen_at
+def beaten(beat: Path, since: float) -> bool:
+    """Whether a heartbeat's file was touched after `since` (seconds since 1970)."""
+    return beat.exists() and beat.stat().st_mtime >= since - 1.0
 
 
 def wait(supervisor: Supervisor, what: str, seconds: float, ready: Callable[[], bool]) -> None:
@@ -150,8 +170,7 @@ def wait(supervisor: Supervisor, what: str, seconds: float, ready: Callable[[], 
 
 def answers_ready(settings: Settings) -> bool:
     """Whether /readyz says 200."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    connection = http.client.HTTPConnection(host, settings.port, timeout=2.0)
+    connection = http.client.HTTPConnection(local(settings.host), settings.port, timeout=2.0)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200

@@ -54,9 +54,14 @@ class Announcer:
         for row in receive.patients:
             self._sender(row)
 
-    def look(self) -> int:
-        """Announce what is complete and not announced yet; how many studies that were."""
-        return sum(self._settle(row) for row in self._studies.all())
+    def look(self, *, alive: Callable[[], object] = lambda: None) -> int:
+        """Announce what is complete and not announced yet; how many studies that were. `alive` is called with each."""
+        announced = 0
+        alive()
+        for row in self._studies.all():
+            announced += self._settle(row)
+            alive()
+        return announced
 
     def _settle(self, row: Received) -> bool:
         now = self._clock()

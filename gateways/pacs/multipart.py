@@ -27,15 +27,22 @@ class PartWriter:
         self.directory, self.max_bytes, self.max_parts = directory, max_bytes, max_parts
         self.written = self.parts = 0
 
-    def write(self, content: bytes) -> None:
-        """One part. Raises TooLarge beyond the limits."""
+    def write(self, content: bytes) -> Path:
+        """One part; its file. Raises TooLarge beyond the limits."""
         self.written += len(content)
         self.parts += 1
         if self.written > self.max_bytes:
             raise TooLarge(f"the archive sent more than {self.max_bytes >> 20} MiB (VBQ_MAX_STUDY_BYTES)")
         if self.parts > self.max_parts:
             raise TooLarge(f"the archive sent more than {self.max_parts} instances (VBQ_MAX_STUDY_INSTANCES)")
-        (self.directory / f"{self.parts - 1:05d}.dcm").write_bytes(content)
+        path = self.directory / f"{self.parts - 1:05d}.dcm"
+        path.write_bytes(content)
+        return path
+
+    def take_back(self, path: Path) -> None:
+        """Remove the part that was written last. What it took of the bytes stays taken."""
+        path.unlink()
+        self.parts -= 1
 
     def start_over(self) -> None:
         """Remove what was written."""

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ import yaml
 from pydicom import dcmread
 from sqlalchemy import select
 
+from commands.receive import sole
 from gateways.settings import Settings
 from gateways.store.database import Database
 from gateways.store.tables import inbox, measurements
-from schemas.errors import NotConfigured
+from schemas.errors import Forbidden, NotConfigured
 from tests.conftest import ROOT, Stack, wait_until
 from tests.dicom_writer import StudyWriter
 from tests.gateways.pacs.test_dimse import free_port
@@ -110,6 +113,20 @@ def test_without_its_configuration_it_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_successor_waits_for_its_predecessor(tmp_path: Path) -> None:
+    stop = threading.Event()
+    with sole(tmp_path, 0.0, stop):
+        with pytest.raises(Forbidden, match="another `vbq receive`"), sole(tmp_path, 0.3, stop):
+            pass
+        threading.Timer(0.2, stop.set).start()
+        begun = time.monotonic()
+        with pytest.raises(Forbidden), sole(tmp_path, 60.0, stop):  # Ctrl-C ends the waiting
+            pass
+        assert time.monotonic() - begun < 30
+    with sole(tmp_path, 0.0, threading.Event()):
+        pass
+
+
 @pytest.mark.stack
 def test_a_study_that_was_sent_is_measured_and_assessed(own_stack: Stack, small_study: Path, tmp_path: Path) -> None:
     files = [dcmread(path) for path in sorted(small_study.rglob("*.dcm"))]
@@ -128,27 +145,18 @@ def test_a_study_that_was_sent_is_measured_and_assessed(own_stack: Stack, small_
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     own_stack.environment["VBQ_CONFIG"] = str(tmp_path / "config.yaml")
     own_stack.start()
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("VBQ_")}
-    env = {**clean, "VBQ_DATA_DIR": str(own_stack.data_dir), "VBQ_CONFIG": own_stack.environment["VBQ_CONFIG"]}
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-m", "commands", "receive"], env=env, cwd=ROOT, stderr=log)
     login = {"Authorization": f"Bearer {token}"}
-    try:
-        wait_until(lambda: "listens on" in (tmp_path / "log").read_text(), 60, "listening")
-        assert set(send(port, files) or []) == {0}
-        person = {"resourceType": "Patient", "id": patient_id, "gender": "female", "birthDate": "1959-12-04"}
-        assert own_stack.call("POST", "/events", {**person, "identifier": [{"value": patient_id}]}, login)[0] == 202
-        path = f"/fhir/RiskAssessment?patient=Patient/{patient_id}"
+    assert set(send(port, files) or []) == {0}  # `vbq up` started the receiver, and waited for it
+    person = {"resourceType": "Patient", "id": patient_id, "gender": "female", "birthDate": "1959-12-04"}
+    assert own_stack.call("POST", "/events", {**person, "identifier": [{"value": patient_id}]}, login)[0] == 202
+    path = f"/fhir/RiskAssessment?patient=Patient/{patient_id}"
 
-        def assessed() -> Any:
-            _, found = own_stack.call("GET", path, headers=login)
-            return isinstance(found, dict) and found.get("entry")
+    def assessed() -> Any:
+        _, found = own_stack.call("GET", path, headers=login)
+        return isinstance(found, dict) and found.get("entry")
 
-        (entry,) = wait_until(assessed, 90, "the assessment")
-        assert entry["resource"]["subject"]["reference"] == f"Patient/{patient_id}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    (entry,) = wait_until(assessed, 90, "the assessment")
+    assert entry["resource"]["subject"]["reference"] == f"Patient/{patient_id}"
     database = Database(f"sqlite:///{own_stack.data_dir / 'vbq.sqlite3'}")
     try:
         with database.read() as connection:

@@ -15,6 +15,7 @@ import yaml
 
 from commands.__main__ import GROUPS
 from gateways.settings import Settings
+from schemas.config import Config
 from workers.heartbeat import Heartbeat
 
 CHART = Path(__file__).parents[2] / "helm" / "vbq-cds"
@@ -29,7 +30,12 @@ EVERYTHING: dict[str, Any] = {
         "environment": ["vbq-hmac"],
         "files": ["vbq-jwks"],
     },
-    "config": {"study_roots": ["/data/studies"], "merge": {"t_score_window_days": 365}},
+    "config": {
+        "study_roots": ["/data/studies"],
+        "merge": {"t_score_window_days": 365},
+        "receive": {"host": "0.0.0.0", "port": 4242, "peers": [{"ae_title": "SCANNER", "addresses": ["10.1.2.20"]}]},
+    },
+    "receive": {"enabled": True, "claim": "studies", "allowFrom": ["10.1.2.0/24"], "service": {"type": "LoadBalancer"}},
     "environment": {"VBQ_LOG_LEVEL": "DEBUG"},
     "ingress": {"enabled": True, "host": "vbq.example", "tlsSecret": "vbq-tls", "className": "nginx"},
     "networkPolicy": {"enabled": True, "ingressFrom": [{"team": "integration"}]},
@@ -70,6 +76,33 @@ def test_intake_cds_worker_and_sweeper_are_deployments_of_their_own() -> None:
     assert set(deployments) == {"bone-intake", "bone-cds", "bone-worker", "bone-sweeper"}
 
 
+def test_the_receiver_is_one_pod_and_shares_its_studies_with_the_workers() -> None:
+    documents = render(EVERYTHING)
+    deployments = of_kind(documents, "Deployment")
+    receiver = deployments["bone-receive"]["spec"]
+    assert (receiver["replicas"], receiver["strategy"]) == (1, {"type": "Recreate"})
+    (container,) = receiver["template"]["spec"]["containers"]
+    assert container["ports"] == [{"name": "dicom", "containerPort": 4242, "protocol": "TCP"}]
+    assert container["readinessProbe"]["tcpSocket"] == {"port": "dicom"}
+    mounted = {
+        name
+        for name, one in deployments.items()
+        for row in one["spec"]["template"]["spec"]["volumes"]
+        if row.get("persistentVolumeClaim") == {"claimName": "studies"}
+    }
+    assert mounted == {"bone-receive", "bone-worker"}
+    service = of_kind(documents, "Service")["bone-receive"]["spec"]
+    assert service["externalTrafficPolicy"] == "Local"
+    (rule,) = of_kind(documents, "NetworkPolicy")["bone-receive"]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 4242, "protocol": "TCP"}]
+    assert rule["from"] == [{"ipBlock": {"cidr": "10.1.2.0/24"}}]
+
+
+def test_everything_that_the_configuration_may_hold_may_be_given_to_the_chart() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    assert set(schema["properties"]["config"]["properties"]) == set(Config.model_fields)
+
+
 def test_no_container_runs_as_root_or_may_write_to_its_image() -> None:
     for deployment in of_kind(render(EVERYTHING), "Deployment").values():
         pod = deployment["spec"]["template"]["spec"]
@@ -83,7 +116,7 @@ def test_no_container_runs_as_root_or_may_write_to_its_image() -> None:
 
 
 def test_every_long_running_container_has_a_liveness_probe() -> None:
-    for deployment in of_kind(render(DEFAULTS), "Deployment").values():
+    for deployment in of_kind(render(EVERYTHING), "Deployment").values():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert "livenessProbe" in container
         if container["name"] in ("intake", "cds"):
@@ -91,16 +124,18 @@ def test_every_long_running_container_has_a_liveness_probe() -> None:
 
 
 def test_containers_run_commands_that_the_program_has() -> None:
-    for deployment in of_kind(render(DEFAULTS), "Deployment").values():
+    for deployment in of_kind(render(EVERYTHING), "Deployment").values():
         pod = deployment["spec"]["template"]["spec"]
         for container in [*pod["initContainers"], *pod["containers"]]:
             assert container["args"][0] in GROUPS[""]
 
 
 def test_background_probes_look_at_the_heartbeat_that_the_process_writes(tmp_path: Path) -> None:
-    for name in ("worker", "sweeper"):
+    for name in ("worker", "sweeper", "receive"):
         Heartbeat(tmp_path, name).beat()
-        (container,) = of_kind(render(DEFAULTS), "Deployment")[f"bone-{name}"]["spec"]["template"]["spec"]["containers"]
+        (container,) = of_kind(render(EVERYTHING), "Deployment")[f"bone-{name}"]["spec"]["template"]["spec"][
+            "containers"
+        ]
         program = container["livenessProbe"]["exec"]["command"][-1].replace("/var/lib/vbq", str(tmp_path))
         assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
         old = time.time() - 3600
@@ -160,6 +195,10 @@ def test_the_ingress_keeps_metrics_and_health_inside_the_cluster() -> None:
         ({"image": {"digest": "sha256:short"}}, "digest"),
         ({"publicUrl": "vbq.example"}, "publicUrl"),
         ({"config": {"sendres": []}}, "sendres"),
+        ({"receive": {"enabled": True}}, "claim"),
+        ({"receive": {"enabled": True, "claim": "studies"}}, "config.receive"),
+        ({"receive": {"enabled": True, "claim": "studies"}, "config": {"receive": {"port": 4242}}}, "host: 0.0.0.0"),
+        ({"receive": {"allowFrom": ["scanner.example"]}}, "allowFrom"),
     ],
 )
 def test_a_wrong_value_is_refused_and_named(wrong: dict[str, Any], place: str) -> None:

@@ -67,7 +67,13 @@ capabilities:
 {{- end }}
 {{- end -}}
 
-{{/* A whole Deployment. Takes root, component, spec (values of the component), args, ports, probes, grace, scratch. */}}
+{{/* The port that `vbq receive` listens on, as the configuration says. */}}
+{{- define "vbq.dicomPort" -}}
+{{- (.Values.config.receive | default dict).port | default 11112 | int -}}
+{{- end -}}
+
+{{/* A whole Deployment. Takes root, component, spec (values of the component), args, http, dicom (a port), probes, grace,
+scratch, studies (whether it sees what was sent to us), sole (never two at once). */}}
 {{- define "vbq.deployment" -}}
 {{- $root := .root -}}
 apiVersion: apps/v1
@@ -83,8 +89,12 @@ spec:
   selector:
     matchLabels: {{- include "vbq.selector" . | nindent 6 }}
   strategy:
+    {{- if .sole }}
+    type: Recreate
+    {{- else }}
     type: RollingUpdate
     rollingUpdate: { maxUnavailable: 0, maxSurge: 1 }
+    {{- end }}
   template:
     metadata:
       labels: {{- include "vbq.labels" . | nindent 8 }}
@@ -121,6 +131,9 @@ spec:
             - { name: config, mountPath: /etc/vbq/vbq.yaml, subPath: vbq.yaml, readOnly: true }
             - { name: data, mountPath: /var/lib/vbq }
             - { name: tmp, mountPath: /tmp }
+            {{- if .studies }}
+            - { name: studies, mountPath: /var/lib/vbq/studies }
+            {{- end }}
             {{- range $root.Values.secrets.files }}
             - { name: {{ printf "keys-%s" . }}, mountPath: {{ printf "/etc/vbq/keys/%s" . }}, readOnly: true }
             {{- end }}
@@ -142,6 +155,10 @@ spec:
           ports:
             - { name: http, containerPort: 8080, protocol: TCP }
           {{- end }}
+          {{- with .dicom }}
+          ports:
+            - { name: dicom, containerPort: {{ . }}, protocol: TCP }
+          {{- end }}
           {{- toYaml .probes | nindent 10 }}
           securityContext: {{- include "vbq.containerSecurity" $root | nindent 12 }}
           resources: {{- toYaml .spec.resources | nindent 12 }}
@@ -153,6 +170,10 @@ spec:
           emptyDir: { sizeLimit: {{ .scratch | default "512Mi" }} }
         - name: tmp
           emptyDir: { sizeLimit: {{ .scratch | default "512Mi" }} }
+        {{- if .studies }}
+        - name: studies
+          persistentVolumeClaim: { claimName: {{ $root.Values.receive.claim | quote }} }
+        {{- end }}
         {{- range $root.Values.secrets.files }}
         - name: {{ printf "keys-%s" . }}
           secret: { secretName: {{ . }} }

@@ -1,9 +1,6 @@
 """Fetching over DIMSE: against an archive made of pynetdicom, and against Orthanc where it is installed."""
 
-import json
-import shutil
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +9,13 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_context, evt
 
 from gateways.dicom.limits import DicomLimits
 from gateways.dicom.study import open_study
-from gateways.pacs.dimse import STUDY_ROOT_FIND, STUDY_ROOT_GET
+from gateways.pacs.dimse_association import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE
+from gateways.pacs.dimse_server import MR_STORAGE, SYNTAXES
 from gateways.pacs.location import locate
-from gateways.pacs.storage_scp import MR_STORAGE, SYNTAXES
 from schemas.config import Config
 from schemas.errors import NotMeasurable, PacsUnavailable, TooLarge
 from tests.gateways.pacs.test_dicomweb import STUDY, vbq_of
@@ -31,13 +28,17 @@ def free_port() -> int:
 
 
 class Peer:
-    """A C-FIND and C-GET archive over the files of a directory; `fault` is a status, or short."""
+    """A C-FIND, C-GET and C-MOVE archive over the files of a directory; `fault` is a status, or a word."""
 
     def __init__(self, root: Path) -> None:
         self.datasets = [dcmread(path) for path in sorted(root.rglob("*")) if path.is_file()]
         self.fault: int | str | None = None
         self.sent: list[tuple[str, str]] = []
         self.port = free_port()
+        self.destinations: dict[str, tuple[Any, ...]] = {}
+        self.strays: list[Any] = []
+        self.cancelled = False
+        self.refusal: int | None = None  # of a C-MOVE of a whole series
 
     def matching(self, query: Dataset) -> list[Any]:
         keys = [key for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID") if query.get(key)]
@@ -67,18 +68,46 @@ class Peer:
             self.sent.append((event.identifier.QueryRetrieveLevel, row.SeriesInstanceUID))
             yield 0xFF00, row
 
+    def move(self, event: Any) -> Iterator[Any]:
+        if event.move_destination not in self.destinations:
+            yield None, None
+            return
+        yield self.destinations[event.move_destination]
+        rows = self.matching(event.identifier)
+        whole = event.identifier.QueryRetrieveLevel == "SERIES"
+        if whole and self.fault == "short":
+            rows = rows[:-1]
+        if whole and self.fault == "twice":
+            rows = [*rows[:-1], rows[0]]
+        yield len(rows) + len(self.strays)
+        if whole and self.refusal is not None:
+            yield self.refusal, None
+            return
+        for row in [*self.strays, *rows]:
+            self.sent.append((event.identifier.QueryRetrieveLevel, row.SeriesInstanceUID))
+            yield 0xFF00, row
+            if whole and self.fault == "hangs":
+                until = time.monotonic() + 10
+                while not self.cancelled and time.monotonic() < until:
+                    time.sleep(0.05)
+                    self.cancelled = bool(event.is_cancelled)
+                yield 0xFE00, None
+                return
+
 
 @contextmanager
-def listening(peer: Peer) -> Iterator[Peer]:
+def listening(peer: Peer, *, tls: Any = None) -> Iterator[Peer]:
     entity = AE(ae_title="ARCHIVE")
     entity.require_called_aet = True
     entity.require_calling_aet = ["VBQ"]
-    for model in (STUDY_ROOT_FIND, STUDY_ROOT_GET):
+    entity.requested_contexts = [build_context(sop_class, list(SYNTAXES)) for sop_class in MR_STORAGE]
+    for model in (STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE):
         entity.add_supported_context(model)
     for sop_class in MR_STORAGE:
         entity.add_supported_context(sop_class, list(SYNTAXES), scu_role=True, scp_role=True)
-    handlers: Any = [(evt.EVT_C_FIND, peer.find), (evt.EVT_C_GET, peer.get)]
-    server: Any = entity.start_server(("127.0.0.1", peer.port), block=False, evt_handlers=handlers)
+    handlers: Any = [(evt.EVT_C_FIND, peer.find), (evt.EVT_C_GET, peer.get), (evt.EVT_C_MOVE, peer.move)]
+    where = ("127.0.0.1", peer.port)
+    server: Any = entity.start_server(where, block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield peer
     finally:
@@ -91,7 +120,7 @@ def peer(study: Path) -> Iterator[Peer]:
         yield found
 
 
-def config(port: int, **changes: str) -> Config:
+def config(port: int, **changes: Any) -> Config:
     archive = {"name": "old", "host": "127.0.0.1", "port": port, "ae_title": "ARCHIVE", **changes}
     return Config.model_validate({"dimse": [archive]})
 
@@ -147,37 +176,3 @@ def test_more_than_the_limit_is_refused(peer: Peer, tmp_path: Path) -> None:
         locate(STUDY, [], config(peer.port), scratch=tmp_path, limits=DicomLimits(study_bytes=20_000))
     with pytest.raises(TooLarge, match="VBQ_MAX_STUDY_INSTANCES"):
         locate(STUDY, [], config(peer.port), scratch=tmp_path, limits=DicomLimits(instances=5))
-
-
-def test_a_study_is_fetched_from_a_real_orthanc(study: Path, tmp_path: Path, rois: dict[str, Any]) -> None:
-    program = shutil.which("Orthanc")
-    if program is None or shutil.which("storescu") is None:
-        pytest.skip("Orthanc or dcmtk is not installed (Debian: orthanc, dcmtk)")
-    port = free_port()
-    settings = {
-        "HttpPort": free_port(),
-        "DicomPort": port,
-        "DicomAet": "ARCHIVE",
-        "StorageDirectory": str(tmp_path / "orthanc"),
-        "IndexDirectory": str(tmp_path / "orthanc"),
-        "RemoteAccessAllowed": False,
-        "DicomModalities": {"vbq": ["VBQ", "127.0.0.1", 104]},
-        "DicomAlwaysAllowGet": True,
-        "DicomAlwaysAllowFind": True,
-    }
-    (tmp_path / "orthanc.json").write_text(json.dumps(settings))
-    with (tmp_path / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen([program, str(tmp_path / "orthanc.json")], stdout=log, stderr=log)
-    try:
-        send = ["storescu", "-aec", "ARCHIVE", "-aet", "VBQ", "+sd", "+r", "127.0.0.1", str(port), str(study)]
-        until = time.monotonic() + 30
-        while subprocess.run(send, capture_output=True, check=False).returncode and time.monotonic() < until:
-            time.sleep(0.3)
-        place = locate(STUDY, [], config(port), scratch=tmp_path / "scratch")
-        assert vbq_of(place, rois) == pytest.approx(4.0)
-        absent = {**STUDY, "identifier": [{"system": "urn:dicom:uid", "value": "urn:oid:2.25.404"}]}
-        with pytest.raises(PacsUnavailable):
-            locate(absent, [], config(port), scratch=tmp_path / "other")
-    finally:
-        process.terminate()
-        process.wait(timeout=20)

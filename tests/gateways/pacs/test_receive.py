@@ -1,6 +1,7 @@
 """Studies that are sent to us: who may send, what is taken, what becomes of it. Sent by pynetdicom's own SCU."""
 
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +18,16 @@ from sqlalchemy import select
 from gateways.dicom.decoder import Decoder
 from gateways.dicom.limits import DicomLimits
 from gateways.fhir.servers import FhirServers
+from gateways.pacs import dimse_server as dimse_scp
 from gateways.pacs import received_studies
-from gateways.pacs import storage_scp as dimse_scp
 from gateways.pacs.announcing import Announcer
 from gateways.pacs.received_studies import ReceivedStudies
 from gateways.pacs.storage_scp import listening
 from gateways.queue.inbox import Inbox
-from gateways.store.database import Database
 from gateways.store.tables import inbox as inbox_table
 from schemas.config import Config, Receive
 from schemas.errors import NotConfigured
+from tests.databases import with_tables
 
 TOKEN = "0" * 64
 
@@ -44,8 +45,6 @@ def studies(tmp_path: Path) -> ReceivedStudies:
 @contextmanager
 def scp(studies: ReceivedStudies, **changes: Any) -> Iterator[int]:
     """The listener on a free port."""
-    import socket
-
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
@@ -53,14 +52,17 @@ def scp(studies: ReceivedStudies, **changes: Any) -> Iterator[int]:
         yield port
 
 
-def send(port: int, datasets: list[Any], *, calling: str = "SCANNER", called: str = "VBQ") -> list[int] | None:
+def send(
+    port: int, datasets: list[Any], *, calling: str = "SCANNER", called: str = "VBQ", tls: Any = None
+) -> list[int] | None:
     """The status of each C-STORE; None where the association was refused."""
     entity = AE(ae_title=calling)
     entity.requested_contexts = [
         build_context(uid, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]) for uid in (MRImageStorage, CTImageStorage)
     ]
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
-    association = entity.associate("127.0.0.1", port, ae_title=called)
+    tls_args = (tls, "127.0.0.1") if tls is not None else None
+    association = entity.associate("127.0.0.1", port, ae_title=called, tls_args=tls_args)
     if not association.is_established:
         return None
     found = []
@@ -166,6 +168,15 @@ def test_an_endless_image_ends_its_association(
     assert [row.instances for row in studies.all()] == [1]
 
 
+def test_half_a_message_and_a_lying_length_stop_nobody(writer: Any, studies: ReceivedStudies) -> None:
+    with scp(studies) as port, socket.create_connection(("127.0.0.1", port)) as half:
+        half.sendall(b"\x01\x00\x00\x00")  # the beginning of an A-ASSOCIATE-RQ
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as lying:
+            lying.sendall(b"\x01\x00\xff\xff\xff\xff" + bytes(1000))  # 4 GiB are to come
+            assert send(port, [writer.dataset(0)]) == [0]
+            assert lying.recv(1) == b"", "it is closed before they are waited for"
+
+
 def test_a_port_that_is_taken_is_said(studies: ReceivedStudies) -> None:
     with scp(studies) as port, pytest.raises(NotConfigured), listening(wanted(port=port), studies):
         pass
@@ -190,8 +201,7 @@ Look = Callable[..., tuple[Announcer, list[float]]]
 @pytest.fixture
 def look(tmp_path: Path, studies: ReceivedStudies) -> Iterator[Look]:
     """look(patients=[...]) -> an announcer over a real inbox, and its clock."""
-    database = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     inbox = Inbox(database)
     decoder = Decoder()
     opened: list[FhirServers] = []
