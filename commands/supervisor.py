@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from commands.signs_of_life import Silence
+
 PR_SET_PDEATHSIG = 1
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 60.0
-LONGEST_SILENCE_SECONDS = 60.0
+LONGEST_SILENCE_SECONDS = 15.0
+LONGEST_STOP_SECONDS = 5.0
 LONGEST_START_SECONDS = 90.0
 
 log = logging.getLogger(__name__)
@@ -31,7 +34,7 @@ class Predecessor:
 
 @dataclass
 class Child:
-    """One program. `on_loss` is called before it is started again."""
+    """One program."""
 
     name: str
     command: list[str]
@@ -39,9 +42,12 @@ class Child:
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 10.0
     renewable: bool = True
-    silent_seconds: Callable[[], float] = lambda: 0.0
+    silence: Silence | None = None
     """For how long it has given no sign of life although it runs: it may be frozen."""
-    on_loss: Callable[[], object] = lambda: None
+    longest_silence_seconds: float = LONGEST_SILENCE_SECONDS
+    stopped: Callable[[int], bool] = lambda _: False
+    """Whether the process with this id, or one that works for it, is stopped (SIGSTOP)."""
+    stopped_since: float | None = None
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     losses: int = 0
@@ -52,6 +58,8 @@ class Child:
 
     def start(self) -> None:
         """Start it in its own process group, out of reach of Ctrl-C; it dies with the supervisor."""
+        if self.silence is not None:
+            self.silence()  # the last sign of the one before is not its own
         self.process = subprocess.Popen(
             self.command,
             env=dict(self.environment),
@@ -123,8 +131,9 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children:
             child.see_off()
-            if child.alive and now - child.started_at > LONGEST_SILENCE_SECONDS:
-                self._rouse(child)
+            if child.alive and self._frozen(child, now):
+                log.error("a process gives no sign of life and is killed", extra={"name_of_process": child.name})
+                child.end()  # it is then started again like one that crashed
             if child.alive:
                 if child.losses and now - child.started_at > SETTLED_SECONDS:
                     child.losses = 0
@@ -139,14 +148,20 @@ class Supervisor:
             elif now >= child.due_at:
                 child.end()  # children of the dead one, if any are left
                 child.due_at = 0.0
-                child.on_loss()
                 child.start()
 
-    def _rouse(self, child: Child) -> None:
-        """End a child that runs and does nothing; it is then started again like one that crashed."""
-        if child.silent_seconds() > LONGEST_SILENCE_SECONDS:
-            log.error("a process gives no sign of life and is killed", extra={"name_of_process": child.name})
-            child.end()
+    def _frozen(self, child: Child, now: float) -> bool:
+        """Whether a child that runs does nothing. One that has not begun yet has more patience."""
+        if child.silence is not None:
+            silent = child.silence()
+            begun = child.silence.heard_at > child.started_at
+            if silent > (child.longest_silence_seconds if begun else LONGEST_START_SECONDS):
+                return True
+        if child.process is None or not child.stopped(child.process.pid):
+            child.stopped_since = None
+            return False
+        child.stopped_since = child.stopped_since or now
+        return now - child.stopped_since > LONGEST_STOP_SECONDS
 
     def renew(self) -> None:
         """New processes in the place of the old ones, without a gap in the service."""

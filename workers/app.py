@@ -14,12 +14,14 @@ from gateways.settings import Settings
 from schemas.errors import NotAcceptable
 from schemas.events import RELEVANT_TYPES
 from schemas.fhir.full import validate
+from workers import pulse
 from workers.bench import Bench
 from workers.heartbeat import Heartbeat
+from workers.pulse import Watch, begin
 from workers.scratch import clear_scratch
 from workers.tasks import register
 
-BEAT_SECONDS = 5.0
+BEAT_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +32,10 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._bench: Bench | None = None  # each child opens its own after the fork
-        self._app: Celery = make_app(settings)
-        register(self._app, self._opened)
-        self._app.steps["worker"].add(_beating(Heartbeat(settings.data_dir, "worker")))
+        heartbeat = Heartbeat(settings.data_dir, "worker")
+        self._app: Celery = make_app(settings, trying=heartbeat.beat)  # its loop stands while it seeks its broker
+        register(self._app, self._opened, settings)
+        self._app.steps["worker"].add(_beating(heartbeat, Watch(settings.data_dir)))
         signals.setup_logging.connect(_keep_logging, weak=False)
         signals.worker_process_init.connect(self._start_child, weak=False)
         signals.worker_process_shutdown.connect(self._stop_child, weak=False)
@@ -67,6 +70,7 @@ class Worker:
 
     def _start_child(self, **_: object) -> None:
         self._bench = None
+        begin(self._settings.data_dir)
         self._opened()
 
     def _stop_child(self, **_: object) -> None:
@@ -87,14 +91,15 @@ def _keep_logging(**_: object) -> None:
     """Celery asks whether somebody else sets up logging; being connected is the answer."""
 
 
-def _beating(heartbeat: Heartbeat) -> type[bootsteps.StartStopStep]:
+def _beating(heartbeat: Heartbeat, watch: Watch) -> type[bootsteps.StartStopStep]:
     class Beating(bootsteps.StartStopStep):
-        """The parent's event loop touches the file: it stops when the loop does."""
+        """The parent's event loop touches the file: it stops when the loop does. It also looks after the children."""
 
         requires = ("celery.worker.components:Timer",)
 
         def start(self, parent: Any) -> None:
             heartbeat.beat()
             parent.timer.call_repeatedly(BEAT_SECONDS, heartbeat.beat)
+            parent.timer.call_repeatedly(pulse.BEAT_SECONDS, watch.look)
 
     return Beating

@@ -4,6 +4,7 @@ Rejected      never again: dead, with the code
 Unavailable   again with growing delays (or when the other system says), PATIENCE times as often as other errors
 CircuitOpen   the system is known to be away: again when it is asked next; waiting for it spends no attempt
 Superseded    another worker has it: nothing to do
+SoftTimeLimit it took longer than its kind may (workers/limits.py): as a defect, with a reason of its own
 anything else a defect of ours: again, at most VBQ_MAX_ATTEMPTS times in all
 """
 
@@ -14,9 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from billiard.exceptions import SoftTimeLimitExceeded
+
 from gateways.queue.jobs import Job, Kind
 from schemas.errors import CircuitOpen, Rejected, StoreUnavailable, Superseded, Unavailable, VbqError
 from workers.bench import Bench
+from workers.limits import renewed_seconds
 
 PATIENCE = 4
 LONGEST_DELAY_SECONDS = 300.0
@@ -46,7 +50,9 @@ def verdict(error: Exception, attempts: int, max_attempts: int) -> Verdict:
         wait = max(backoff_seconds(attempts), error.retry_after_s or 0.0)
         gone = attempts >= PATIENCE * max_attempts
         return Verdict(error.reason_code, error.detail, None if gone else min(wait, LONGEST_DELAY_SECONDS))
-    if isinstance(error, VbqError):
+    if isinstance(error, SoftTimeLimitExceeded):
+        text, code = "it took longer than its kind may; the dead letter says which study or patient", "took-too-long"
+    elif isinstance(error, VbqError):
         text, code = error.detail, error.reason_code
     else:
         frames = traceback.extract_tb(error.__traceback__)
@@ -105,12 +111,12 @@ def _say(job: Job, code: str, level: int) -> None:
 
 @contextmanager
 def _kept(bench: Bench, job: Job) -> Iterator[None]:
-    """Renew the claim while the work lasts, up to VBQ_LEASE_SECONDS: work that hangs is free again after that."""
+    """Renew the claim while the work lasts, as long as its kind may: work that hangs is free again after that."""
     ended = threading.Event()
 
     def renew() -> None:
         pause = bench.settings.claim_seconds / 3
-        for _ in range(int(bench.settings.lease_seconds / pause)):
+        for _ in range(int(renewed_seconds(bench.settings, job.kind) / pause)):
             if ended.wait(pause):
                 return
             try:

@@ -33,8 +33,10 @@ AWAY_SECONDS = 0.5
 log = logging.getLogger(__name__)
 
 
-def make_app(settings: Settings) -> "Celery":
-    """The Celery application without its tasks. Import of Celery happens here: a program that sends nothing skips it.
+def make_app(settings: Settings, *, trying: Callable[[], None] = lambda: None) -> "Celery":
+    """The Celery application without its tasks; `trying` is called at each vain try to reach the broker.
+
+    Import of Celery happens here: a program that sends nothing skips it.
 
     Every setting that differs from Celery's own is there because a fault was measured without it: see docs on
     reliability. The broker holds nothing that matters, so it is never worth waiting for.
@@ -42,8 +44,10 @@ def make_app(settings: Settings) -> "Celery":
     from celery import Celery
     from kombu import Queue
 
+    from gateways.queue.reconnecting import with_connection
+
     url = settings.broker_url or broker_url(settings.redis_url, settings.data_dir)
-    app = Celery("vbq", broker=url, set_as_current=False)
+    app = Celery("vbq", broker=url, set_as_current=False, amqp=with_connection(trying))
     app.conf.update(
         # A call that is lost is made again, so none is acknowledged to Redis. kombu counts a call whose acknowledgement
         # failed (Redis slow or cut) as one in hand for ever: after as many as it has children, a worker takes no more.

@@ -12,8 +12,8 @@ import pytest
 
 from commands import supervisor as module
 from commands.listeners import listens
+from commands.signs_of_life import Answers, Silence, beats, stopped
 from commands.supervisor import Child, Supervisor
-from commands.up import Silence
 from tests.stack import wait_until
 from tests.stage import lives
 
@@ -53,39 +53,73 @@ def pid_of(part: Child) -> int:
     return part.process.pid
 
 
-def test_what_was_killed_is_started_again_and_the_loss_is_told(watched: Supervisor) -> None:
-    losses: list[int] = []
-    part = child(STAYS, on_loss=lambda: losses.append(1))
+def test_what_was_killed_is_started_again(watched: Supervisor) -> None:
+    part = child(STAYS)
     watched.start(part)
     before = pid_of(part)
     os.kill(before, signal.SIGKILL)
     tend_until(watched, lambda: part.alive and pid_of(part) != before, "a new process")
-    assert losses == [1]
 
 
 def test_what_is_frozen_is_killed_and_started_again(watched: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LONGEST_SILENCE_SECONDS", 0.2)
-    silent = [0.0]
-    part = child(STAYS, silent_seconds=lambda: silent[0])
+    monkeypatch.setattr(module, "LONGEST_STOP_SECONDS", 0.2)
+    part = child(STAYS, stopped=lambda pid: stopped(pid, leader_only=False))
     watched.start(part)
     before = pid_of(part)
-    time.sleep(0.3)
-    watched.tend()
-    assert pid_of(part) == before, "it gives signs of life"
+    for _ in range(4):
+        watched.tend()
+        time.sleep(0.1)
+    assert pid_of(part) == before
     os.kill(before, signal.SIGSTOP)
-    silent[0] = 1.0
     tend_until(watched, lambda: part.alive and pid_of(part) != before, "a new process")
+
+
+def test_what_runs_and_says_nothing_is_killed_when_it_had_begun(
+    watched: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs = [False]
+    part = child(STAYS, silence=Silence(lambda: signs[0]), longest_silence_seconds=0.2)
+    watched.start(part)
+    before = pid_of(part)
+    for _ in range(5):
+        watched.tend()
+        time.sleep(0.1)
+    assert pid_of(part) == before, "it has not given its first sign: it may still be starting"
+    signs[0] = True
+    watched.tend()
+    signs[0] = False
+    tend_until(watched, lambda: part.alive and pid_of(part) != before, "a new process")
+    last = pid_of(part)
+    monkeypatch.setattr(module, "LONGEST_START_SECONDS", 0.5)
+    tend_until(watched, lambda: part.alive and pid_of(part) != last, "a new process instead of one that never began")
 
 
 def test_a_heartbeat_that_stops_is_noticed_whatever_the_clock_says(tmp_path: Path) -> None:
     beat = tmp_path / "worker.heartbeat"
-    silent = Silence(beat)
+    silent = Silence(beats(beat))
     beat.touch()
     assert silent() < 0.1
     os.utime(beat, (1e9, 1e9))  # the clock was put back by years: the file was touched all the same
     assert silent() < 0.1
     time.sleep(0.3)
     assert silent() > 0.2
+    before = silent()
+    time.sleep(0.7)
+    assert silent() <= before + 0.6, "who looks away sees nobody be silent"
+
+
+def test_a_server_that_answers_gives_signs_and_one_that_only_listens_does_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(10)
+        silent = Silence(Answers("127.0.0.1", server.getsockname()[1]))
+        wait_until(lambda: silent() > 0.3, 10, "silence: the kernel takes the connection, nobody answers")
+        connection, _ = server.accept()
+        with connection:
+            asked = wait_until(lambda: (silent(), connection.recv(100))[1], 10, "the question")
+            assert asked.startswith(b"GET /healthz ")
+            connection.sendall(b"HTTP/1.0 503 Busy\r\n\r\n")
+            wait_until(lambda: silent() == 0.0, 10, "the sign: it answers")
+    wait_until(lambda: silent() > 0.3, 10, "silence of what has gone")
 
 
 def test_a_replaced_child_finishes_while_the_new_one_works(watched: Supervisor, tmp_path: Path) -> None:

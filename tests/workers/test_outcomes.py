@@ -1,10 +1,13 @@
 """What an error means for the work."""
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateways.settings import Settings
 from schemas.errors import CircuitOpen, EhrUnavailable, Forbidden, PacsUnavailable
+from workers.limits import hard_seconds, renewed_seconds, soft_seconds
 from workers.outcomes import LONGEST_DELAY_SECONDS, PATIENCE, backoff_seconds, verdict
 
 
@@ -45,6 +48,20 @@ def test_a_defect_names_its_place_and_not_its_words() -> None:
     assert "CANARY" not in found.text
     assert found.delay_seconds == 1.0
     assert last.delay_seconds is None
+
+
+def test_what_takes_too_long_is_tried_again_and_says_so_when_it_is_dead() -> None:
+    found, last = verdict(SoftTimeLimitExceeded(), 1, 5), verdict(SoftTimeLimitExceeded(), 5, 5)
+    assert (found.code, found.delay_seconds) == ("took-too-long", 1.0)
+    assert (last.code, last.delay_seconds) == ("took-too-long", None)
+
+
+def test_the_time_for_a_piece_of_work_follows_from_its_kind() -> None:
+    settings = Settings(task_seconds=100, lease_seconds=150)
+    assert hard_seconds(settings, "assess") < hard_seconds(settings, "measure") == 100
+    for kind in ("event", "measure", "assess", "publish", "fetch"):
+        assert soft_seconds(settings, kind) < hard_seconds(settings, kind) < renewed_seconds(settings, kind) <= 150
+    assert hard_seconds(Settings(task_seconds=5, lease_seconds=6), "assess") == 5
 
 
 @given(st.integers(1, 10_000))

@@ -151,3 +151,19 @@ def test_one_sweeper_leads_until_it_leaves_or_dies(database: Database, clock: An
 def test_a_broker_in_the_place_of_the_other_is_refused_in_words(given: dict[str, str], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Settings(**given)  # type: ignore[arg-type]
+
+
+def test_a_broker_that_is_away_is_asked_again_soon_however_long_it_was_away(tmp_path: Path) -> None:
+    tries: list[int] = []
+    app = make_app(Settings(data_dir=tmp_path), trying=lambda: tries.append(1))
+    pauses: list[float] = []
+
+    def refused(_error: Exception, pause: float) -> None:
+        pauses.append(pause)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    with app.connection_for_read() as connection, pytest.raises(KeyboardInterrupt):
+        connection.clone().ensure_connection(refused, None, callback=lambda: None)
+    assert pauses == [0.5, 1.0, 1.5]
+    assert len(tries) == 3
