@@ -17,6 +17,7 @@ import pytest
 
 from gateways.queue import redis_server
 from gateways.store.database import Database
+from tests.databases import with_tables
 from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -94,25 +95,53 @@ def _answers(url: str) -> bool:
     return False
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> str:
-    """A database of the test's own, without tables."""
+def _copy(server: str, template: str) -> str:
+    """Make a database that is a copy of `template`; its name."""
     import psycopg
 
     name = f"t{time.time_ns()}"
-    with psycopg.connect(postgres_server % "postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    return postgres_server % name
+    with psycopg.connect(server % "postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return name
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A database of the test's own, without tables."""
+    return postgres_server % _copy(postgres_server, "template1")
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The name of a database with tables. Nobody is connected to it, or it could not be copied."""
+    name = _copy(postgres_server, "template1")
+    made = Database(postgres_server % name)
+    made.migrate()
+    made.close()
+    return name
+
+
+@pytest.fixture
+def postgres_tables_url(postgres_server: str, postgres_template: str) -> str:
+    """A database of the test's own, with tables."""
+    return postgres_server % _copy(postgres_server, postgres_template)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """Both databases: what holds for one must hold for the other."""
-    url = f"sqlite:///{tmp_path / 'test.sqlite3'}"
     if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    made = Database(url)
-    made.migrate()
+        made = Database(request.getfixturevalue("postgres_tables_url"))
+    else:
+        made = with_tables(f"sqlite:///{tmp_path / 'test.sqlite3'}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+    """One database, for what does not lie between us and it: a folder's `database` may be this one."""
+    made = with_tables(f"sqlite:///{tmp_path / 'test.sqlite3'}")
     yield made
     made.close()
 

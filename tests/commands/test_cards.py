@@ -19,6 +19,7 @@ from gateways.store.database import Database
 from schemas.fhir.results import resources_of
 from services.card_ids import card_id, card_of, clinician_tag
 from tests import assessments as made
+from tests.databases import with_tables
 from tests.gateways.test_card_policy import changed
 
 PATIENT = "Patient/p1"
@@ -31,8 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("VBQ_DATA_DIR", str(tmp_path))
     for name in ("VBQ_CONFIG", "VBQ_DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    database = Database(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
     assessment = made.assessment()
     with database.write() as connection:
         Results(database).store(connection, assessment, resources_of(assessment))

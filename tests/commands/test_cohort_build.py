@@ -19,6 +19,7 @@ from gateways.records.results import Results
 from gateways.store.database import Database
 from schemas.measurement import Acquisition, Measurement
 from tests import records
+from tests.databases import with_tables
 from vbq.cohort.errors import UnusableCohort
 
 Json = dict[str, Any]
@@ -119,8 +120,7 @@ def fill(store: Store) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    database = Database(f"sqlite:///{tmp_path / 'store.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'store.sqlite3'}")
     monkeypatch.setenv("VBQ_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("VBQ_DATABASE_URL", f"sqlite:///{tmp_path / 'store.sqlite3'}")
     yield Store(database)

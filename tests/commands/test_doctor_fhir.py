@@ -16,8 +16,8 @@ from gateways.fhir.circuit import FAILURES, Circuit
 from gateways.fhir.client import FhirClient
 from gateways.fhir.http import FhirHttp
 from gateways.fhir.watermarks import Watermarks
-from gateways.store.database import Database
 from services.ehr_metrics import EhrGauges
+from tests.databases import with_tables
 from tests.ehr_server import sekmet
 from tests.hostile_server import Answer, Hostile, answers, hostile
 
@@ -124,8 +124,7 @@ def test_ways_of_writing_and_reading_follow_from_the_statement(server: Hostile) 
 
 
 def test_circuits_and_polls_are_shown_by_doctor_status_and_metrics(examine: Any, tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
     circuit = Circuit(database, "https://ehr.example:443")
     for _ in range(FAILURES):
         circuit.failed("ehr-unavailable", None)

@@ -19,6 +19,7 @@ from schemas.errors import NotAcceptable
 from schemas.fhir.events import events_of
 from schemas.fhir.full import validate
 from tests import records
+from tests.databases import with_tables
 
 CANARY = "canarypatient"
 
@@ -27,8 +28,7 @@ CANARY = "canarypatient"
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     """Three events of one patient: done, dead, pending; and a dead job."""
     monkeypatch.setenv("VBQ_DATA_DIR", str(tmp_path))
-    database = Database(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
     inbox = Inbox(database)
     rows = (records.patient(CANARY), records.t_score(CANARY), records.observation("w", CANARY, "1", 60, "kg"))
     for row in rows:

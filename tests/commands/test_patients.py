@@ -18,6 +18,7 @@ from gateways.store.tables import jobs
 from schemas.errors import NotAcceptable
 from schemas.fhir.events import events_of
 from tests import records
+from tests.databases import with_tables
 from workers.bench import Bench
 from workers.events import take_events
 
@@ -31,8 +32,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
     config.write_text("{}")
     monkeypatch.setenv("VBQ_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("VBQ_CONFIG", str(config))
-    database = Database(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'vbq.sqlite3'}")
     link = {"link": [{"other": {"reference": "Patient/p2"}, "type": "replaced-by"}]}
     known = {"identifier": [{"system": NATIONAL, "value": "1"}]}
     inbox = Inbox(database)

@@ -16,6 +16,7 @@ from gateways.queue.jobs import Job, Jobs
 from gateways.store.database import Database
 from gateways.store.tables import leases
 from schemas.errors import Superseded
+from tests.databases import with_tables
 from tests.stack import ROOT, wait_until
 
 HOLD_SECONDS = 1.0
@@ -100,9 +101,7 @@ STEPS = st.lists(
 
 @pytest.fixture(scope="module")
 def one_database(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    made = Database(f"sqlite:///{tmp_path_factory.mktemp('clocks') / 'test.sqlite3'}")
-    made.migrate()
-    return made
+    return with_tables(f"sqlite:///{tmp_path_factory.mktemp('clocks') / 'test.sqlite3'}")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -23,7 +23,6 @@ from gateways.records.feedback import Feedback
 from gateways.records.results import Results
 from gateways.registry.models import Models
 from gateways.settings import Settings
-from gateways.store.database import Database
 from schemas.assessment import Assessment
 from schemas.config import MergePolicy
 from schemas.fhir.facts import patient_facts
@@ -31,6 +30,7 @@ from schemas.fhir.results import resources_of
 from schemas.measurement import Acquisition, Measurement
 from services.app import create_app
 from services.outside import Outside
+from tests.databases import with_tables
 from vbq.assess import assess
 
 BASE = "http://127.0.0.1:8080"
@@ -140,8 +140,7 @@ def make_app(tmp_path: Path, config: dict[str, Any], woken: Woken) -> Iterator[C
         path = tmp_path / "vbq.yaml"
         path.write_text(yaml.safe_dump({**config, **(changes or {})}))
         settings = Settings(data_dir=tmp_path / "data", config=path, **given)
-        database = Database(settings.database)
-        database.migrate()
+        database = with_tables(settings.database)
         outside = Outside(
             database=database,
             inbox=Inbox(database),

@@ -105,12 +105,9 @@ def has(row: Json, system: str, value: str) -> bool:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(sqlite_database: Database) -> Database:
     """One database: what is tested here lies between us and the EHR. Both: tests/gateways/fhir/test_circuit.py."""
-    made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
-    made.migrate()
-    yield made
-    made.close()
+    return sqlite_database
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(sqlite_database: Database) -> Database:
     """SQLite: the ties are read by plain queries, which tests/workers/test_erasure.py runs on both databases."""
-    made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
-    made.migrate()
-    yield made
-    made.close()
+    return sqlite_database
 
 
 def current(hands: Any, patient: str) -> Assessment | None:

@@ -56,12 +56,9 @@ def moment(row: Json) -> float:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(sqlite_database: Database) -> Database:
     """One database: what is tested here lies between us and the server. On both: test_watermarks.py."""
-    made = Database(f"sqlite:///{tmp_path / 'test.sqlite3'}")
-    made.migrate()
-    yield made
-    made.close()
+    return sqlite_database
 
 
 @pytest.fixture

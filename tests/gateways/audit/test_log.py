@@ -21,6 +21,7 @@ from schemas.audit import AuditEntry
 from schemas.errors import StoreUnavailable
 from schemas.fhir.audit_event import BALP, audit_event
 from schemas.fhir.full import validate
+from tests.databases import with_tables
 
 
 def entry(number: int = 0, **changes: Any) -> AuditEntry:
@@ -143,7 +144,11 @@ def write_many(url: str, name: str) -> None:
 
 
 def test_several_processes_make_one_chain(database: Database, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    url = f"sqlite:///{tmp_path / 'test.sqlite3'}" if database.is_sqlite else request.getfixturevalue("postgres_url")
+    url = (
+        f"sqlite:///{tmp_path / 'test.sqlite3'}"
+        if database.is_sqlite
+        else request.getfixturevalue("postgres_tables_url")
+    )
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=write_many, args=(url, f"p{number}")) for number in range(2)]
     for process in processes:
@@ -186,8 +191,7 @@ def test_a_read_that_cannot_be_recorded_is_refused_and_the_log_catches_up(
 ) -> None:
     monkeypatch.setattr("gateways.store.database.BUSY_SECONDS", 0.1)
     path = tmp_path / "x.sqlite3"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{path}")
     writer = AuditWriter(Audit(database), most_waiting=3)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -212,8 +216,7 @@ def test_a_read_that_cannot_be_recorded_is_refused_and_the_log_catches_up(
 
 
 def test_a_log_that_somebody_wrote_into_is_said_and_ends_no_thread(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'x.sqlite3'}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path / 'x.sqlite3'}")
     foreign = sealed(entry(), sequence=1, recorded=0.0, previous="", salt="00")
     with database.write() as connection:
         connection.execute(audit.insert().values(foreign))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateways.fhir.subscriptions import Noted, Subscriptions
 from gateways.store.database import Database
 from schemas.notice import Notice
+from tests.databases import with_tables
 
 START = time.time() - 3600
 names = itertools.count()
@@ -38,8 +39,7 @@ def note(database: Database, key: str, *notices: Notice, first_event: int = 1) -
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    made = Database(f"sqlite:///{tmp_path_factory.mktemp('db') / 'test.sqlite3'}")
-    made.migrate()
+    made = with_tables(f"sqlite:///{tmp_path_factory.mktemp('db') / 'test.sqlite3'}")
     yield made
     made.close()
 

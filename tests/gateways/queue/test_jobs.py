@@ -10,6 +10,7 @@ from gateways.queue.inbox import HOLD_SECONDS
 from gateways.queue.jobs import Job, Jobs
 from gateways.store.database import Database
 from schemas.errors import Superseded
+from tests.databases import with_tables
 
 
 @pytest.fixture
@@ -126,8 +127,7 @@ def test_whatever_happens_the_last_finished_run_saw_every_bump(
     steps: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The law that makes a recomputation safe: once nothing is open, done = wanted, or the job is dead."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('law')}/law.sqlite3")
-    database.migrate()
+    database = with_tables(f"sqlite:///{tmp_path_factory.mktemp('law')}/law.sqlite3")
     moment = [0.0]
     jobs = Jobs(database, clock=lambda: moment[0])
     row, held, bumps, seen = bump(database, jobs), None, 1, 0

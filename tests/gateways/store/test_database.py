@@ -16,6 +16,7 @@ from gateways.store import audit_tables, ehr_tables, patient_tables, registry_ta
 from gateways.store.database import Database
 from gateways.store.tables import leases, metadata
 from schemas.errors import NotConfigured, StoreUnavailable
+from tests.databases import with_tables
 
 ROW = {"name": "a", "holder": "b", "until": 1.0}
 
@@ -72,8 +73,7 @@ def test_a_locked_database_is_unavailable_and_the_words_hold_no_values(
 ) -> None:
     monkeypatch.setattr("gateways.store.database.BUSY_SECONDS", 0.1)
     path = tmp_path / "x.sqlite3"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
+    database = with_tables(f"sqlite:///{path}")
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
 
@@ -114,9 +114,8 @@ def test_a_prepared_statement_sees_what_was_committed_in_between(database: Datab
     assert rows({"name": "a"}) == [("b",)]
 
 
-def test_held_keys_keep_others_out(postgres_url: str) -> None:
-    database = Database(postgres_url)
-    database.migrate()
+def test_held_keys_keep_others_out(postgres_tables_url: str) -> None:
+    database = Database(postgres_tables_url)
     order: list[str] = []
     inside, done = threading.Event(), threading.Event()
 
