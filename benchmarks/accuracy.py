@@ -1,26 +1,26 @@
-"""Accuracy of the automatic measurement: `./run python -m benchmarks.accuracy [--n 500] [--shared ../shared/data]`.
+"""Accuracy of the automatic measurement: `./run python -m benchmarks.accuracy [--n 500] [--first 3000000]`.
 
 Writes docs/accuracy.md from docs/accuracy/phantoms.csv, which holds one row per phantom and is continued, not begun
-anew: a stopped run goes on. `--fresh` throws the rows away, as after a change of the measurement or of the network.
-500 phantoms take about 50 minutes of CPU, most of it to draw them; `--n 40` is a quick look.
+anew: a stopped run goes on. Rows of other seeds, another version of the algorithm or other weights are thrown away.
+500 phantoms take about 50 minutes of CPU, most of it to draw them; `--n 40` is a quick look. `--first 0` with `--page`
+is for development: seeds of the page must be such as nobody has looked at.
 """
 
 import argparse
-import csv
 import multiprocessing
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.accuracy_page import page
+from benchmarks.accuracy_page import Row, page
 from benchmarks.accuracy_phantoms import HELD_OUT, Case, make_case
 from benchmarks.accuracy_real import real_study_table, volumes_table
+from benchmarks.rows import MADE_BY, add_row, made_by, read_rows, write_rows
 from vbq.imaging.measure import measure
 from vbq.imaging.network import Network, load_network
 
@@ -29,8 +29,6 @@ PAGE = Path("docs/accuracy.md")
 REAL = Path("docs/accuracy/real.md")
 SPEED = Path("docs/accuracy/speed.md")  # by benchmarks.measure_speed
 SAME_BODY_MM = 8.0
-
-Row = dict[str, Any]
 
 
 def row_of(case: Case, network: Network) -> Row:
@@ -78,15 +76,8 @@ def row_of(case: Case, network: Network) -> Row:
         "view_mm": parameters.rows * parameters.pixel_mm,
         "purity": case.purity,
         "cpu_seconds": seconds,
+        MADE_BY: made_by(),
     }
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of earlier runs."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 _networks: list[Network] = []  # of a worker process, loaded once
@@ -108,33 +99,18 @@ def measured_rows(seeds: list[int], cache: Path | None, processes: int) -> Itera
             yield done.result()
 
 
-def run(count: int, path: Path, cache: Path | None, processes: int) -> None:
-    """Measure held-out phantoms until `count` rows are there, writing each at once."""
-    known = {int(row["seed"]) for row in read_rows(path)}
-    wanted = [seed for seed in range(HELD_OUT, HELD_OUT + count) if seed not in known]
-    if not wanted:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
+def run(seeds: range, path: Path, cache: Path | None, processes: int) -> list[Row]:
+    """Measure those of `seeds` that are missing in `path`, writing each at once; all rows, by seed."""
+    known = {int(row["seed"]): row for row in read_rows(path, made_by()) if int(row["seed"]) in seeds}
+    write_rows(path, known.values())
+    wanted = [seed for seed in seeds if seed not in known]
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("phantoms", total=count, completed=count - len(wanted))
-        for row in measured_rows(wanted, cache, processes):
-            begun = path.is_file()
-            with path.open("a", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
-                if not begun:
-                    writer.writeheader()
-                writer.writerow({name: f"{v:.5g}" if isinstance(v, float) else v for name, v in row.items()})
+        task = progress.add_task("phantoms", total=len(seeds), completed=len(known))
+        for row in measured_rows(wanted, cache, processes) if wanted else ():
+            add_row(path, row)
             progress.advance(task)
-
-
-def sort_rows(path: Path) -> list[Row]:
-    """The rows by seed, so that the file does not tell which process was faster."""
-    rows = sorted(read_rows(path), key=lambda row: int(row["seed"]))
-    if rows:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    rows = sorted(read_rows(path, made_by()), key=lambda row: int(row["seed"]))
+    write_rows(path, rows)  # by seed, so that the file does not tell which process was faster
     return rows
 
 
@@ -142,22 +118,24 @@ def main(arguments: list[str]) -> None:
     """Measure what is missing, then write the page."""
     parser = argparse.ArgumentParser(prog="benchmarks.accuracy", description=__doc__)
     parser.add_argument("--n", type=int, default=500, help="phantoms in all")
+    parser.add_argument("--first", type=int, default=HELD_OUT, help="the first seed; the page is for untouched ones")
+    parser.add_argument("--rows", type=Path, default=ROWS, help="where the rows are kept")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the page to write")
     parser.add_argument("--fresh", action="store_true", help="throw earlier rows away")
     parser.add_argument("--cache", type=Path, help="a folder to keep phantoms in between runs (10 MB each)")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--shared", type=Path, default=Path("../shared/data"), help="real data, where it is there")
     a = parser.parse_args(arguments)
     if a.fresh:
-        ROWS.unlink(missing_ok=True)
-    run(a.n, ROWS, a.cache, a.processes)
-    rows = sort_rows(ROWS)
+        a.rows.unlink(missing_ok=True)
+    rows = run(range(a.first, a.first + a.n), a.rows, a.cache, a.processes)
     if a.shared.is_dir():
         network = load_network()
         REAL.write_text(volumes_table(a.shared, network) + "\n" + real_study_table(a.shared, network), encoding="utf-8")
     real = REAL.read_text(encoding="utf-8") if REAL.is_file() else ""
     speed = SPEED.read_text(encoding="utf-8") if SPEED.is_file() else ""
-    PAGE.write_text(page(rows, real, speed), encoding="utf-8")
-    Console().print(f"written: {PAGE}")
+    a.page.write_text(page(rows, real, speed), encoding="utf-8")
+    Console().print(f"written: {a.page}")
 
 
 if __name__ == "__main__":

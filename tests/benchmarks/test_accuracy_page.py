@@ -59,6 +59,18 @@ def test_a_body_under_another_name_is_told_to_be_silent_or_not() -> None:
     assert "a body under another's name in 2 of 22, without a word in 1." in page([*spread(), *wrong], "", "")
 
 
+def test_what_a_flag_is_worth_is_told_beside_what_was_said_nothing_of() -> None:
+    wide = [row(n, 3.0, 3.5, low=2.5, high=4.0, flags="interval-wide") for n in range(50, 54)]
+    text = page([*spread(), *wide], "", "")
+    assert "| nothing | 20 | 20 | +1.00 |" in text
+    assert "| interval-wide | 4 | 4 | +16.67 | +16.7 to +16.7 |" in text
+
+
+def test_the_seeds_and_what_measured_them_are_named() -> None:
+    made = page([row(n, 3, 3, made_by="one 1.0 abc") for n in (7, 9)], "", "")
+    assert "seeds 7 to 9, measured by one 1.0 abc" in made
+
+
 def test_the_icc_of_two_equal_measurements_is_one_and_a_constant_shift_lowers_it() -> None:
     values = np.linspace(2, 5, 30)
     assert icc(values, values) == pytest.approx(1.0)

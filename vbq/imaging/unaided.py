@@ -7,7 +7,7 @@ import numpy as np
 from schemas.errors import NotMeasurable
 from schemas.measurement import Level, Measurement, Numbering, Reason, Region, SliceRef
 from vbq.imaging.automatic import Found, find_regions
-from vbq.imaging.coil import PLACEMENT_MM, STEEP_PER_MM
+from vbq.imaging.coil import PLACEMENT_IN_COMMON, PLACEMENT_MM, STEEP_PER_MM
 from vbq.imaging.fluid import fluid_ovals
 from vbq.imaging.marrow import body_oval, pixels_in
 from vbq.imaging.network import Network
@@ -17,7 +17,7 @@ from vbq.imaging.suitability import doubts, obstacles
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Slice
 
-ALGORITHM = "vbq-automatic 0.3.0"
+ALGORITHM = "vbq-automatic 0.3.1"
 """Name and version of this way of measuring; the version moves when the same input would give another number."""
 
 CURVE_MM = 6.0
@@ -174,7 +174,8 @@ def _widened(result: Score, bounds: tuple[float, float] | None, coil_per_mm: flo
     spread = float(np.log(result.interval[1] / result.vbq))
     slices = Z95 * HALF_A_SLICE * float(np.log(bounds[1] / bounds[0])) if bounds is not None else 0.0
     fluid = sum(region.used for region in result.csf.values())
-    place = Z95 * abs(coil_per_mm or 0.0) * PLACEMENT_MM / fluid**0.5
+    shared = ((1 + (fluid - 1) * PLACEMENT_IN_COMMON) / fluid) ** 0.5
+    place = Z95 * abs(coil_per_mm or 0.0) * PLACEMENT_MM * shared
     total = float(np.exp(np.linalg.norm([spread, slices, place])))
     return result.vbq / total, result.vbq * total
 
