@@ -1,7 +1,10 @@
 """What the gate makes of each condition: `./run python -m benchmarks.gates [--seeds 10] [--only WORD] [--out PAGE]`.
 
 Every study goes through DICOM files as a stranger's does. With --out the table is written into the page between its
-marks; --quick takes two seeds. The seeds from 3,000,000 on are for the page; others were looked at.
+marks; --quick takes two seeds. Each study's row is kept at once (--rows), so that a stopped run goes on; rows of other
+seeds, another version of the algorithm or other weights are thrown away. A study takes about 2 seconds of CPU: ten
+seeds of all conditions about 10 minutes on two quiet cores. The seeds from 3,000,000 on are for the page; others were
+looked at.
 """
 
 import argparse
@@ -10,13 +13,16 @@ import multiprocessing
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from benchmarks.gate_cases import CASES, Case, Outcome
+from benchmarks.rows import MADE_BY, Row, add_row, made_by, read_rows, write_rows
 from gateways.dicom.study import open_study
 from gateways.dicom.write import write_study
 from schemas.measurement import Measurement
@@ -27,6 +33,7 @@ from vbq.simulate.spine import build_spine
 from vbq.simulate.study import PhantomStudy, simulate_study
 
 FIRST_SEED = 3_000_000
+ROWS = Path("docs/accuracy/gates.csv")
 WRONG = 0.10  # of the truth
 BEGIN, END = "<!-- gates: begin -->", "<!-- gates: end -->"
 _network: list[Network] = []
@@ -37,6 +44,7 @@ class Result:
     """One phantom through the gate. `error` is relative; None where there is no number or no truth."""
 
     case: str
+    seed: int
     outcome: Outcome
     codes: tuple[str, ...]
     error: float | None
@@ -49,6 +57,31 @@ class Result:
         if self.outcome in ("refused", "confirm"):
             return False
         return self.shifted or (self.outcome == "plain" and self.error is not None and abs(self.error) > WRONG)
+
+
+def row_of(result: Result) -> Row:
+    """A row of the file."""
+    return {
+        "case": result.case,
+        "seed": result.seed,
+        "outcome": result.outcome,
+        "codes": " ".join(result.codes),
+        "error": result.error,
+        "shifted": int(result.shifted),
+        MADE_BY: made_by(),
+    }
+
+
+def result_of(row: Row) -> Result:
+    """The result that a row holds."""
+    return Result(
+        case=row["case"],
+        seed=int(row["seed"]),
+        outcome=row["outcome"],
+        codes=tuple(row["codes"].split()),
+        error=float(row["error"]) if row["error"] else None,
+        shifted=row["shifted"] == "1",
+    )
 
 
 def run_case(case: Case, seed: int) -> Result:
@@ -70,7 +103,7 @@ def run_case(case: Case, seed: int) -> Result:
     told = found.reasons if outcome in ("refused", "confirm") else found.flags
     truth = study.truth.vbq
     error = found.vbq / truth - 1 if found.vbq is not None and math.isfinite(truth) else None
-    return Result(case.name, outcome, tuple(sorted({row.code for row in told})), error, _shifted(found, study))
+    return Result(case.name, seed, outcome, tuple(sorted({row.code for row in told})), error, _shifted(found, study))
 
 
 def _shifted(found: Measurement, study: PhantomStudy) -> bool:
@@ -86,12 +119,30 @@ def _shifted(found: Measurement, study: PhantomStudy) -> bool:
     )
 
 
-def results(cases: list[Case], seeds: range, processes: int) -> Iterator[Result]:
-    """All of them, in order."""
-    context = multiprocessing.get_context("spawn")
-    jobs = [(case, seed) for case in cases for seed in seeds]
+def results(jobs: list[tuple[Case, int]], processes: int) -> Iterator[Result]:
+    """All of them, as they are done."""
+    context = multiprocessing.get_context("spawn")  # threads of the network's library do not survive a fork
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        yield from pool.map(run_case, *zip(*jobs, strict=True))
+        for done in as_completed([pool.submit(run_case, case, seed) for case, seed in jobs]):
+            yield done.result()
+
+
+def run(cases: list[Case], seeds: range, path: Path, processes: int) -> list[Result]:
+    """What is in `path` of the same make, and the rest measured; by condition and seed."""
+    wanted = {(case.name, seed): case for case in cases for seed in seeds}
+    known = {(row["case"], int(row["seed"])): row for row in read_rows(path, made_by())}
+    write_rows(path, [row for row in known.values() if int(row["seed"]) in seeds])
+    jobs = [(case, seed) for (name, seed), case in wanted.items() if (name, seed) not in known]
+    columns = (TextColumn("studies"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=len(wanted), completed=len(wanted) - len(jobs))
+        for result in results(jobs, processes) if jobs else ():
+            add_row(path, row_of(result))
+            progress.advance(task)
+    order = [(case.name, seed) for case in CASES for seed in seeds]
+    rows = {(row["case"], int(row["seed"])): row for row in read_rows(path, made_by())}
+    write_rows(path, [rows[key] for key in order if key in rows])  # by condition, whichever process was faster
+    return [result_of(rows[key]) for key in wanted]
 
 
 def table(found: list[Result], cases: list[Case]) -> str:
@@ -130,13 +181,21 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="two seeds")
     parser.add_argument("--only", default="", help="conditions whose name holds this")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rows", type=Path, default=ROWS, help="where the rows are kept")
+    parser.add_argument("--fresh", action="store_true", help="throw earlier rows away")
     parser.add_argument("--out", type=Path, help="a page with the marks, e.g. docs/suitability.md")
     given = parser.parse_args()
     cases = [case for case in CASES if given.only.lower() in case.name.lower()]
     if not cases:
         parser.error(f"no condition is called so; there are: {', '.join(case.name for case in CASES)}")
+    if given.only and given.out:
+        parser.error("the page is for all conditions; leave out --only or --out")
     seeds = range(given.first, given.first + (2 if given.quick else given.seeds))
-    made = table(list(results(cases, seeds, given.processes)), cases)
+    if given.fresh:
+        given.rows.unlink(missing_ok=True)
+    found = run(cases, seeds, given.rows, given.processes)
+    how = f"Seeds {seeds[0]} to {seeds[-1]}, measured by {made_by()}; the rows are in `{given.rows}`.\n\n"
+    made = how + table(found, cases)
     print(made)
     if given.out is not None:
         page = given.out.read_text(encoding="utf-8")
