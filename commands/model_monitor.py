@@ -86,11 +86,12 @@ def monitor_(
         store.keep(model.digest, document)
     make_folder(out)
     write(out / "monitor.json", (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
-    write(out / "monitor.html", monitoring_page(document, end.isoformat(timespec="minutes")).encode())
+    write(out / "monitor.html", monitoring_page(document, end.strftime("%Y-%m-%d %H:%M UTC")).encode())
     if as_json:
         print_json(document)
     else:
-        click.echo(f"{model.artefact.id} {model.artefact.version}: {document['n']} patients in {days} days, {out}")
+        name = f"{model.artefact.id} {model.artefact.version}"
+        click.echo(f"{name}: {document['n']} patients in {days} days; see {out / 'monitor.html'}")
         for alert in document["alerts"]:
             click.echo(f"  ALERT {alert['text']}")
     if fail_on_alert and document["alerts"]:

@@ -122,7 +122,10 @@ def _lines(found: "Recalibration") -> list[str]:
     ratio = f"observed to expected {found.events / found.expected:.2f} (95 % interval {low:.2f} to {high:.2f})"
     (a_low, a_high), (b_low, b_high) = found.intercept_interval, found.slope_interval
     slope = f"slope {found.slope:.3f} ({b_low:.3f} to {b_high:.3f})" if b_low < b_high else "slope left at 1"
+    warning = "the slope may be zero: here the model does not tell apart who will have the event; do not deploy it"
+    doubt = [f"NOTE: {warning}"] if b_low <= 0 and b_low < b_high else []
     return [
         f"{found.n} people, {found.events} events, {found.expected:.1f} expected: {ratio}",
         f"intercept {found.intercept:+.3f} ({a_low:+.3f} to {a_high:+.3f}), {slope}",
+        *doubt,
     ]

@@ -35,10 +35,11 @@ def shadow_report_(*, model: str | None, since: dt.datetime | None, out: Path | 
     names = {row.digest: f"{row.artefact.id} {row.artefact.version}" for row in opened}
     name = f"{shadow.artefact.id} {shadow.artefact.version}"
     beside = sorted({names.get(row.active, row.active[:12]) for row in rows})
-    document = {"shadow": name, "digest": shadow.digest, "active": beside, **compare(rows)}
+    first = since.date().isoformat() if since else None
+    document = {"shadow": name, "digest": shadow.digest, "active": beside, "since": first, **compare(rows)}
     if out is not None:
         pairs = [(row.active_risk, row.risk) for row in rows if row.active_risk is not None and row.risk is not None]
-        made = dt.datetime.now(dt.UTC).isoformat(timespec="minutes")
+        made = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
         write(out, shadow_page(document, pairs, made).encode())
     if as_json:
         print_json(document)

@@ -6,6 +6,9 @@ from typing import Any
 
 from vbq.cohort.report.svg import COLOURS, Figure
 
+MOST_NAMES = 5
+"""Months that are named along an axis."""
+
 
 def monitoring_page(document: Mapping[str, Any], made: str) -> str:
     """The page of vbq.monitor.watch's document."""
@@ -18,26 +21,28 @@ def shadow_page(document: Mapping[str, Any], pairs: Sequence[tuple[float, float]
     figures = []
     if pairs:
         title = "Risk under both models"
-        plot = Figure(title, "active model", "shadow model", (0.0, 1.0), (0.0, 1.0))
-        plot.line([(0.0, 0.0), (1.0, 1.0)], COLOURS[4], dashed=True).dots(pairs)
-        figures.append(plot.render())
+        plot = Figure(title, "active model, %", "shadow model, %", (0.0, 100.0), (0.0, 100.0))
+        plot.line([(0.0, 0.0), (100.0, 100.0)], COLOURS[4], dashed=True, name="the same risk")
+        plot.dots([(100 * x, 100 * y) for x, y in pairs], name="one assessment")
+        figures.append(plot.render("lower right"))
     return _render("shadow.html", d=document, made=made, figures=figures)
 
 
 def _months(document: Mapping[str, Any], name: str) -> str | None:
-    rows = [(place, row[name]) for place, row in enumerate(document["months"]) if row[name] is not None]
+    rows = [(float(place), row[name]) for place, row in enumerate(document["months"]) if row[name] is not None]
     if len(rows) < 2:
         return None
+    percent = 100.0 if name == "risk" else 1.0
+    rows = [(place, percent * value) for place, value in rows]
     values = [value for _, value in rows]
     low, high = min(values), max(values)
-    room = (high - low) * 0.2 or 0.1
-    label = {"vbq": "mean VBQ", "risk": "mean risk"}[name]
+    room = (high - low) * 0.2 or 0.1 * percent
+    title, label = {"vbq": ("Mean VBQ", "mean VBQ"), "risk": ("Mean risk", "mean risk, %")}[name]
     months = [row["month"] for row in document["months"]]
-    shown = months if len(months) <= 8 else []
+    every = -(-len(months) // MOST_NAMES)
+    shown = [month if place % every == 0 else "" for place, month in enumerate(months)]
     span = (0.0, float(len(months) - 1))
-    plot = Figure(
-        f"{label.capitalize()} by month of the images", "month", label, span, (low - room, high + room), shown
-    )
+    plot = Figure(f"{title} by month of the images", "month", label, span, (low - room, high + room), shown)
     return plot.line(rows).dots(rows).render()
 
 
@@ -46,7 +51,9 @@ def _fifths(document: Mapping[str, Any]) -> str | None:
         return None
     points = [(row["predicted"], row["observed"]) for row in document["calibration"]["fifths"]]
     top = max(0.1, *(max(point) for point in points)) * 1.1
-    plot = Figure("Calibration, in fifths of risk", "predicted risk", "share with the event", (0.0, top), (0.0, top))
+    title, labels = "Calibration, in fifths of risk", ("predicted risk, %", "had the event, %")
+    points, top = [(100 * x, 100 * y) for x, y in points], 100 * top
+    plot = Figure(title, *labels, (0.0, top), (0.0, top))
     plot.line([(0.0, 0.0), (top, top)], COLOURS[4], dashed=True, name="as it should be")
     return plot.line(points).dots(points, name="seen here").render("lower right")
 
@@ -57,10 +64,28 @@ def _render(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["share"] = lambda value: "not known" if value is None else f"{100 * value:.1f} %"
-    environment.filters["number"] = lambda value, digits=2: "not known" if value is None else f"{value:.{digits}f}"
+    environment.filters |= {"share": _share, "number": _number, "count": _count, "of": _of}
+    environment.filters["signed"] = lambda value: "too few" if value is None else f"{value:+.2f}"
+    environment.filters["points"] = lambda value: f"{100 * value:+.1f}"
     folder = importlib.resources.files("vbq.monitor")
     frame = folder.joinpath("frame.html").read_text(encoding="utf-8")
     body = folder.joinpath(template).read_text(encoding="utf-8")
     environment.loader = jinja2.DictLoader({"frame.html": frame, "page": body})
     return environment.get_template("page").render(**values)
+
+
+def _share(value: float | None, without: str = "not known") -> str:
+    return without if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None, digits: int = 2, without: str = "not known") -> str:
+    return without if value is None else f"{value:.{digits}f}"
+
+
+def _of(value: float | None, name: str) -> str:
+    """A mean or median: risks in percent."""
+    return _share(value, "none") if name == "risk" else _number(value, without="none")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -7,7 +7,7 @@ from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from schemas.config import MonitoringPolicy
-from schemas.model import ModelArtefact
+from schemas.model import Covariate, ModelArtefact
 from vbq.monitor.drift import Group, groups, reference_of, shift, training_reference
 from vbq.monitor.observed import Observed
 
@@ -34,6 +34,10 @@ def watch(
     document: dict[str, Any] = {
         "model": model.id,
         "version": model.version,
+        "outcome": model.outcome,
+        "horizon": f"{model.horizon:g} {model.time_unit}",
+        "labels": {row.name: _label(row) for row in model.covariates} | {"risk": "risk"},
+        "images": _span(now),
         "n": len(now),
         "n_before": len(before),
         "states": dict(Counter(row.state for row in now).most_common()),
@@ -50,6 +54,18 @@ def watch(
     }
     document["alerts"] = [alert._asdict() for alert in alerts(document, policy)]
     return document
+
+
+def _label(row: Covariate) -> str:
+    """The covariate for people, with its unit where that is more than a number."""
+    unit = f", {row.unit}" if row.unit not in {"", "1"} and not row.unit.startswith("{") else ""
+    return f"{row.label}{unit}"
+
+
+def _span(rows: Sequence[Observed]) -> dict[str, str] | None:
+    """First and last month of the images: a day might point to one patient."""
+    months = sorted(row.day.strftime("%Y-%m") for row in rows)
+    return {"since": months[0], "until": months[-1]} if months else None
 
 
 def alerts(document: Mapping[str, Any], policy: MonitoringPolicy) -> list[Alert]:
