@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import click
 from cryptography.exceptions import InvalidSignature
@@ -21,6 +22,7 @@ from commands.exits import DONE, FAILED, print_json
 from commands.key_files import read_key
 from commands.operator import operator
 from gateways.audit.log import Audit
+from gateways.settings import load_settings
 from schemas.audit import ACTIONS, AuditEntry, Checkpoint, Verified
 from schemas.errors import NotAcceptable, NotConfigured
 from schemas.fhir.audit_event import audit_event
@@ -89,10 +91,11 @@ def export(
 ) -> None:
     """Hand out the log as FHIR R4B AuditEvents (IHE BALP patterns where they fit). The export is itself recorded."""
     software = f"{SOFTWARE} {version(SOFTWARE)}"
+    host = urlsplit(load_settings().base_url).hostname or ""
     with store() as database:
         log = Audit(database)
         rows = log.rows(since=_utc(since), until=_utc(until), patient=patient, action=action)
-        events = (audit_event(row, software=software) for row in rows)
+        events = (audit_event(row, software=software, host=host) for row in rows)
         if out is None:
             count = _write(events, sys.stdout, bundle=bundle)
         else:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from schemas.record import Record
 
-ActorKind = Literal["cds-client", "sender", "open", "user", "system", "command"]
+ActorKind = Literal["cds-client", "sender", "open", "user", "system", "command", "stranger"]
 Action = Literal[
     "cards-read",
     "resource-read",
@@ -28,6 +28,7 @@ Action = Literal[
     "model-added",
     "model-changed",
     "records-retied",
+    "login-failed",
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 Outcome = Literal["success", "failure"]

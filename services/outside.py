@@ -15,6 +15,7 @@ from gateways.registry.models import Models
 from gateways.settings import Settings
 from gateways.store.database import Database
 from schemas.errors import StoreUnavailable
+from services.failed_logins import FailedLogins
 from services.kickoff import Kickoff
 
 
@@ -36,6 +37,11 @@ class Outside:
         return AuditWriter(Audit(self.database))
 
     @cached_property
+    def failed_logins(self) -> FailedLogins:
+        """What counts who was not let in."""
+        return FailedLogins(self.audit)
+
+    @cached_property
     def kickoff(self) -> Kickoff:
         """What writes down the facts that a hook call brought."""
         return Kickoff(self.inbox, self.waker)
@@ -44,6 +50,7 @@ class Outside:
         """Write what was accepted and let go of everything."""
         self.reads.close()
         self.kickoff.close()
+        self.failed_logins.close()
         self.audit.close()
         self.inbox.close()
         self.waker.close()

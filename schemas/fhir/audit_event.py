@@ -23,6 +23,7 @@ OBJECT_ROLE: Final = "http://terminology.hl7.org/CodeSystem/object-role"
 SOURCE_TYPE: Final = "http://terminology.hl7.org/CodeSystem/security-source-type"
 OWN_ACTION: Final = f"{systems.ROOT}/CodeSystem/audit-action"
 AUDIT_ROW: Final = f"{systems.ROOT}/audit-row"
+ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, AUDIT_ROW)
 
 
@@ -50,8 +51,11 @@ _KINDS: Final[dict[Action, _Kind]] = {
 _DONE_BY_US: Final = frozenset({"result-created", "result-superseded", "result-withdrawn", "result-sent"})
 
 
-def audit_event(row: AuditRow, *, software: str) -> Json:
-    """`row` as an AuditEvent; the same row always gives the same resource."""
+def audit_event(row: AuditRow, *, software: str, host: str = "") -> Json:
+    """`row` as an AuditEvent; the same row always gives the same resource. `host`: our name as clients see it.
+
+    The log keeps no addresses of clients, so the networks that BALP asks for say that they are not known.
+    """
     kind = _KINDS.get(row.action)
     event: Json = {
         "resourceType": "AuditEvent",
@@ -61,12 +65,15 @@ def audit_event(row: AuditRow, *, software: str) -> Json:
         "action": kind.code if kind else "E",
         "recorded": row.recorded.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "outcome": "0" if row.outcome == "success" else "8",
-        "agent": _agents(row, kind, software),
+        "agent": _agents(row, kind, software, host),
         "source": {
             "observer": {"display": software},
             "type": [coding(SOURCE_TYPE, "4", "Application Server")],
         },
     }
+    if row.action == "login-failed":
+        event["type"] = coding(DCM, "110114", "User Authentication")
+        event["subtype"].insert(0, coding(DCM, "110122", "Login"))
     if kind is not None and kind.pattern is not None:
         event["type"] = coding(EVENT_TYPE, "rest", "RESTful Operation")
         event["subtype"].insert(0, coding(INTERACTION, kind.interaction, kind.interaction))
@@ -85,7 +92,13 @@ def _profile(row: AuditRow, kind: _Kind | None) -> str | None:
     return f"{BALP}.{'Patient' if row.patient else ''}{kind.pattern}"
 
 
-def _agents(row: AuditRow, kind: _Kind | None, software: str) -> list[Json]:
+def _network(name: str, software: str, host: str) -> Json:
+    if name == software and host:
+        return {"address": host, "type": "1"}  # a machine's name
+    return {"_address": {"extension": [{"url": ABSENT, "valueCode": "unknown"}]}}
+
+
+def _agents(row: AuditRow, kind: _Kind | None, software: str, host: str) -> list[Json]:
     """The client and the server of the act, and the user whom the client named."""
     source = coding(DCM, "110153", "Source Role ID")
     destination = coding(DCM, "110152", "Destination Role ID")
@@ -98,11 +111,13 @@ def _agents(row: AuditRow, kind: _Kind | None, software: str) -> list[Json]:
         "who": {"display": names[0]},
         "name": names[0],
         "requestor": user is None,
+        "network": _network(names[0], software, host),
     }
     server = {
         "type": {"coding": [source if reads else destination]},
         "who": {"display": names[1]},
         "requestor": False,
+        "network": _network(names[1], software, host),
     }
     if kind is None:
         return [{"who": {"display": row.actor}, "name": row.actor, "requestor": True}]
