@@ -1,6 +1,7 @@
 """The pages of monitoring and of a shadow model: what stands on them, above all where there is little to show."""
 
 import datetime as dt
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from vbq.risk.published import build
 
 MADE = "2026-06-01 12:00 UTC"
 MODEL = build()
+NORMAL = [NormalDist().inv_cdf((k + 0.5) / 100) for k in range(100)]
 
 
 def people(n: int, *, scanners: int = 1, months: int = 1) -> list[Observed]:
@@ -24,7 +26,7 @@ def people(n: int, *, scanners: int = 1, months: int = 1) -> list[Observed]:
             risk=0.1 + 0.001 * (k % 300),
             risk_class="moderate",
             outside_training=False,
-            inputs={"vbq": 3.5 + 0.01 * (k % 150), "t_score": -2.0},
+            inputs={"vbq": 4.26 + 0.73 * NORMAL[k % 100], "t_score": -2.48 + 1.6 * NORMAL[k % 100]},
             method="automatic",
             scanner=f"Scanner {k % scanners}",
             field_strength="1.5 T",
