@@ -9,25 +9,23 @@ from gateways.queue.broker import QUEUES
 from gateways.settings import Settings, load_settings
 from gateways.store.database import Database
 
-BLOCKING_THREADS = 32  # requests that wait for one flush share it: intake gains up to here, hooks neither gain nor lose
-
 
 def serve_command(settings: Settings) -> list[str]:
-    """The web server's command line: granian in front of services.wsgi, one process, a few blocking threads."""
+    """The web server's command line: granian in front of services.rsgi, one process with one event loop."""
     return [
         *(sys.executable, "-m", "granian"),
-        *("--interface", "wsgi"),
+        *("--interface", "rsgi"),
+        *("--loop", "asyncio"),
         *("--host", settings.host),
         *("--port", str(settings.port)),
         *("--workers", "1"),
-        *("--blocking-threads", str(BLOCKING_THREADS)),
         *("--http", "1"),
         "--no-ws",
         "--respawn-failed-workers",
         *("--workers-kill-timeout", "10"),
         *("--log-level", "error"),
         "--factory",
-        "services.wsgi:app",
+        "services.rsgi:app",
     ]
 
 

@@ -4,8 +4,6 @@ import os
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from flask import Flask
-
 from gateways.access.review_sessions import ReviewSessions
 from gateways.fhir.subscriptions import Subscriptions
 from gateways.registry.monitoring import Monitoring
@@ -32,7 +30,7 @@ from services.web import Service
 DISTRIBUTION = "vbq-cds"
 
 
-def create_app(settings: Settings, outside: Outside | None = None, environ: Mapping[str, str] = os.environ) -> Flask:
+def create_app(settings: Settings, outside: Outside | None = None, environ: Mapping[str, str] = os.environ) -> Service:
     """The app. `environ` holds the secrets that the configuration names. Raises NotConfigured, ModelRefused."""
     gate = Gate(settings, settings.structured(), environ)
     outside = outside or connect(settings)
@@ -45,7 +43,7 @@ def create_app(settings: Settings, outside: Outside | None = None, environ: Mapp
     launch = Launch(
         settings, ReviewSessions(outside.database), outside.results, environ, several=gate.several, chart=gate.chart
     )
-    app = Service(metrics.watch)
+    app = Service(metrics.watch, outside.failed_logins.seen)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["outside"] = outside
     handle(app)

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import BadRequest, Unauthorized
-from werkzeug.wrappers import Request
 
 from gateways.access.replay import SharedSeenTokens
 from gateways.settings import LOOPBACK, Settings
 from schemas.config import Config, Sender
 from schemas.fhir.reference import patient_key
+from services import asked
 from services.access_tokens import AccessTokens
 from services.rates import Rates
 from services.senders import NotProven, Senders, Webhook
@@ -57,7 +57,7 @@ def refused(why: str) -> Unauthorized:
     return Unauthorized(description=f"not authenticated: {why}", www_authenticate=challenge)
 
 
-def bearer(request: Request) -> str | None:
+def bearer(request: asked.Caller) -> str | None:
     """The bearer token of `request`; None where there is none."""
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() or None if kind.lower() == "bearer" else None
@@ -103,7 +103,7 @@ class Gate:
             return patient_key(f"Patient/{patient_id}", base, self.several)
         return patient_key(f"{base}/Patient/{patient_id}", self.bases[0], several=False)
 
-    def sender(self, request: Request, body: bytes) -> Caller:
+    def sender(self, request: asked.Caller, body: bytes) -> Caller:
         """The sender of an event with the raw `body`."""
         token, signature = self._by_token(request), self._by_signature(request, body)
         if isinstance(token, Sender) and isinstance(signature, NotProven) and token.hmac_secret_env:
@@ -119,7 +119,7 @@ class Gate:
         why = [found.why for found in (token, signature) if isinstance(found, NotProven)]
         raise refused("; ".join(why) or HOW)
 
-    def _by_token(self, request: Request) -> Sender | NotProven | None:
+    def _by_token(self, request: asked.Caller) -> Sender | NotProven | None:
         """None where no token was sent. Raises Unavailable where an issuer's keys cannot be fetched now."""
         token = bearer(request)
         if not token:
@@ -134,7 +134,7 @@ class Gate:
         except TokenRefused as error:
             return NotProven(f"the access token was refused: {error.why}")
 
-    def _by_signature(self, request: Request, body: bytes) -> Sender | NotProven | None:
+    def _by_signature(self, request: asked.Caller, body: bytes) -> Sender | NotProven | None:
         """None where nothing was signed."""
         headers = request.headers
         if "webhook-signature" in headers:
@@ -150,7 +150,14 @@ class Gate:
             "X-Signature is not the HMAC of this body under the secret of a configured sender"
         )
 
-    def client(self, request: Request) -> Caller:
+    def may_wait(self, request: asked.Caller) -> bool:
+        """Whether to tell the sender may take its issuer's keys, which are fetched."""
+        if not self._access:
+            return False
+        token = bearer(request)
+        return token is not None and token.count(".") == 2 and self._senders.by_token(token) is None
+
+    def client(self, request: asked.Caller) -> Caller:
         """The CDS client behind a hook call or discovery."""
         token = bearer(request)
         if token is None or self._open:
@@ -163,11 +170,11 @@ class Gate:
         bases = tuple(base.rstrip("/") for base in client.fhir_base_urls)
         return Caller(client.name, "cds-client", bases, private_network=client.private_network)
 
-    def discoverer(self, request: Request) -> Caller:
+    def discoverer(self, request: asked.Caller) -> Caller:
         """Who may read the discovery: CDS clients, or everybody where the site says so (cds.discovery)."""
         return OPEN if self._discovery_open else self.client(request)
 
-    def reader(self, request: Request) -> Caller:
+    def reader(self, request: asked.Caller) -> Caller:
         """Who reads what we made: a sender by bearer or access token, or a CDS client."""
         token = bearer(request)
         found = self._senders.by_token(token) if token else None
@@ -178,7 +185,7 @@ class Gate:
             found = proven
         return caller_of(found) if found else self.client(request)
 
-    def _passer_by(self, request: Request) -> Caller:
+    def _passer_by(self, request: asked.Caller) -> Caller:
         """Somebody without credentials, who gets in in development alone."""
         if not self._open:
             raise refused("send `Authorization: Bearer` with a token")

@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-from werkzeug.wrappers import Request
-
 from schemas.errors import Issue, NotAcceptable
 from schemas.fhir.reference import read_reference
+from services.asked import Asked
 
 DELETED = "X-Medplum-Deleted-Resource"
 INTERACTION = "X-Medplum-Interaction"
@@ -23,15 +22,16 @@ class Meant(NamedTuple):
     """The same for each attempt of one delivery, where the sender says which it is."""
 
 
-def meant(asked: Request, type_: str | None, id_: str | None, body: bytes) -> Meant:
+def meant(asked: Asked, type_: str | None, id_: str | None) -> Meant:
     """What `asked` means. Raises NotAcceptable where a delete does not say of what.
 
     Medplum tells of a delete by a POST of `{}` and names the resource in a header. That header is not under its
     X-Signature: docs/senders.md says what follows from it.
     """
-    delivery = asked.headers.get("webhook-id", "")[:256]
-    named = asked.headers.get(DELETED)
-    if asked.method != "POST" or (named is None and asked.headers.get(INTERACTION) != "delete"):
+    headers, body = asked.headers, asked.body
+    delivery = (headers.get("webhook-id") or "")[:256]
+    named = headers.get(DELETED)
+    if asked.method != "POST" or (named is None and headers.get(INTERACTION) != "delete"):
         return Meant(asked.method, type_, id_, body, delivery)
     literal = read_reference(named or "")
     if literal is None or literal.base is not None:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import BadRequest, NotFound
-from werkzeug.wrappers import Request
 
 from gateways.card_policy import card_policy
 from gateways.fhir.ehr_reads import Loan
@@ -15,7 +14,8 @@ from gateways.settings import Settings
 from schemas.cds import FeedbackEntry, HookRequest, Service, read_feedback, read_request
 from schemas.config import Language
 from schemas.errors import Issue, NotAcceptable
-from services.answers import dumps, plain_json
+from services.answers import dumps, json_reply, plain_json, reply_of, response_of
+from services.asked import Asked, Reply
 from services.audited import Audited
 from services.auth import Caller, Gate
 from services.bodies import body_of_request, json_object
@@ -91,16 +91,17 @@ class Hooks:
 
     def receive(self, name: str) -> Response:
         """The view for Flask."""
-        return self.call(request, name)
+        asked = Asked(request.method, request.path, request.headers, body_of_request(request))
+        return response_of(self.call(asked, name))
 
-    def call(self, came: Request, name: str) -> Response:
+    def call(self, came: Asked, name: str) -> Reply:
         """The cards about the patient of the context: 200, also where there are none.
 
         It runs on services.lane, so it and what it calls look at `came` and never at flask.request.
         """
         caller = self._gate.client(came)
         service = service_called(name)
-        document = self._document(came)
+        document = json_object(came.body, self._settings.max_json_depth)
         if isinstance(document.get("hook"), str) and document["hook"] != service.hook:
             raise BadRequest(f"request.hook: this service answers {service.hook} alone")
         asked = read_request(document)
@@ -108,7 +109,7 @@ class Hooks:
         locale = self._locale(caller, came.headers.get("Accept-Language"))
         return self._answer(caller, asked, moment, self._call_of(asked, caller), locale)
 
-    def _answer(self, caller: Caller, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Response:
+    def _answer(self, caller: Caller, asked: HookRequest, moment: Moment, call: Call, locale: Locale) -> Reply:
         until = time.monotonic() + self._budget_seconds
         clinician = clinician_tag(call.patient, asked.context.user_id)
         view = self._wait(lambda: self._results.view(call.patient), until)
@@ -127,7 +128,7 @@ class Hooks:
         for key, problem in found.problems:
             self._metrics.prefetch.labels(key, problem).inc()
         if found.not_had and self._policy.missing_data == "412":
-            return cannot_be_had(found)
+            return reply_of(cannot_be_had(found))
         made = self._answers.of(
             found.view,
             moment,
@@ -152,15 +153,15 @@ class Hooks:
         )
         return is_quiet(ruling, shown, now=time.time(), quiet_days=self._policy.quiet_days)
 
-    def _say(self, moment: Moment, result: str, body: bytes) -> Response:
+    def _say(self, moment: Moment, result: str, body: bytes) -> Reply:
         self._metrics.hook_calls.labels(moment.hook, moment.trigger, result).inc()
-        return plain_json(body)
+        return json_reply(body)
 
     def feedback(self, name: str) -> Response:
         """Keep what was done with the cards. Repeats change nothing and are answered alike."""
         caller = self._gate.client(request)
         service = service_called(name)
-        entries = [entry_of(row) for row in read_feedback(self._document(request)).feedback]
+        entries = [entry_of(row) for row in read_feedback(self._document()).feedback]
         for row in self._feedback.keep(name, caller.name, entries, bases=caller.bases):
             reason = row.reason if row.reason in (None, IN_WORDS, *OVERRIDE_REASONS) else "other"
             labels = (service.hook, row.outcome, reason or "none", row.model_version or "unknown")
@@ -204,8 +205,8 @@ class Hooks:
             default=self._policy.language,
         )
 
-    def _document(self, came: Request) -> dict[str, Any]:
-        return json_object(body_of_request(came), self._settings.max_json_depth)
+    def _document(self) -> dict[str, Any]:
+        return json_object(body_of_request(), self._settings.max_json_depth)
 
 
 def service_called(name: str) -> Service:

@@ -1,24 +1,27 @@
 """Where events come in: authenticated, parsed narrowly, on disk before the sender hears 202."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Final, NamedTuple
 
 from flask import Blueprint, Response, request
-from werkzeug.wrappers import Request
 
 from gateways.queue.room import Room
 from gateways.settings import Settings
 from schemas.errors import Issue
-from schemas.events import Receipt
+from schemas.events import IncomingEvent, Receipt
 from schemas.fhir.events import ParsedEvents, events_of
-from services.answers import dumps, fhir_json
-from services.auth import Caller, Gate
+from services.answers import fhir_reply, response_of
+from services.asked import Asked, Reply
+from services.auth import Gate
 from services.bodies import body_of_request
 from services.dialects import meant
 from services.event_replies import bundle_response, message_response, receipt_outcome, receipt_text
 from services.lane import Lane
 from services.metrics import Metrics
 from services.outside import Outside
+
+LONG_BYTES: Final = 2**17  # a Bundle of this size takes some 20 ms to read
 
 
 class Intake:
@@ -30,6 +33,7 @@ class Intake:
         self._inbox = outside.inbox
         self._waker = outside.waker
         self._metrics = metrics
+        self._new, self._repeats = metrics.events.labels("new"), metrics.events.labels("repeat")
         self._room = Room(settings, outside.database)
 
     def blueprint(self) -> Blueprint:
@@ -48,24 +52,37 @@ class Intake:
             1: ("/events/<type_>", frozenset({post, put})),
             2: ("/events/<type_>/<id_>", frozenset({post, put, delete})),
         }
-        return Lane(
-            "/events", self.take, routes, count=self._metrics.count, max_body_bytes=self._settings.max_body_bytes
-        )
+        count, most = self._metrics.count, self._settings.max_body_bytes
+        return Lane("/events", self.take, routes, count=count, max_body_bytes=most, soon=self.take_soon)
 
     def receive(self, type_: str | None = None, id_: str | None = None) -> Response:
         """The view for Flask."""
-        return self.take(request, type_, id_)
+        asked = Asked(request.method, request.path, request.headers, body_of_request(request))
+        return response_of(self.take(asked, type_, id_))
 
-    def take(self, asked: Request, type_: str | None = None, id_: str | None = None) -> Response:
+    def take(self, asked: Asked, type_: str | None = None, id_: str | None = None) -> Reply:
         """Accept one body. 202 where something is new, 200 where nothing is; a PUT gets its resource back with 200.
 
         It runs on services.lane, so it and what it calls look at `asked` and never at flask.request.
         """
-        body = body_of_request(asked)
-        caller = self._gate.sender(asked, body)
+        arrived = self._read(asked, type_, id_)
+        return self._reply(arrived, self._inbox.accept(arrived.wanted))
+
+    def take_soon(self, asked: Asked, type_: str | None = None, id_: str | None = None) -> Awaitable[Reply] | None:
+        """The same on an event loop; None where it would hold it up: a large body, keys or a look that take a while."""
+        if len(asked.body) > LONG_BYTES or self._room.due() or self._gate.may_wait(asked):
+            return None
+        return self._after_commit(self._read(asked, type_, id_))
+
+    async def _after_commit(self, arrived: "Arrived") -> Reply:
+        return self._reply(arrived, await self._inbox.accept_soon(arrived.wanted) if arrived.wanted else [])
+
+    def _read(self, asked: Asked, type_: str | None, id_: str | None) -> "Arrived":
+        """What came, if its sender may send it and there is room for it."""
+        caller = self._gate.sender(asked, asked.body)
         self._room.check()
         now = dt.datetime.now(dt.UTC)
-        what = meant(asked, type_, id_, body)
+        what = meant(asked, type_, id_)
         parsed = events_of(
             what.body,
             source=caller.name,
@@ -81,45 +98,57 @@ class Intake:
             readable=caller.readable,
             delivery=what.delivery,
         )
-        receipts, unwanted = self._accept(parsed, caller)
-        return self._reply(parsed, receipts, [*parsed.skipped, *unwanted], now)
-
-    def _accept(self, parsed: ParsedEvents, caller: Caller) -> tuple[list[Receipt | None], list[Issue]]:
-        """The receipts, and what this sender may not push. The wake-up follows the commit and may fail without harm."""
-        allowed = [
-            caller.resource_types is None or event.resource_type in caller.resource_types for event in parsed.events
-        ]
+        types = caller.resource_types
+        allowed = [types is None or event.resource_type in types for event in parsed.events]
         wanted = [event for event, ok in zip(parsed.events, allowed, strict=True) if ok]
-        accepted = self._inbox.accept([*wanted, *([parsed.notice] if parsed.notice else [])])
-        for receipt in accepted:
-            self._metrics.events.labels("repeat" if receipt.repeat else "new").inc()
-        self._waker.wake("event", [receipt.event for receipt in accepted if not receipt.repeat])
+        if parsed.notice is not None:
+            wanted.append(parsed.notice)
+        return Arrived(parsed, allowed, wanted, now)
+
+    def _reply(self, arrived: "Arrived", accepted: Sequence[Receipt]) -> Reply:
+        """What the sender hears. The wake-up follows the commit and may fail without harm."""
+        new = [receipt.event for receipt in accepted if not receipt.repeat]
+        self._count(len(new), len(accepted) - len(new))
+        if new:
+            self._waker.wake("event", new)
+        parsed = arrived.parsed
         rest = iter(accepted)
+        receipts = [*(next(rest) if ok else None for ok in arrived.allowed), *rest]
         unwanted = [
             Issue(event.resource_type, f"{event.resource_type} is not among the types configured for this sender")
-            for event, ok in zip(parsed.events, allowed, strict=True)
+            for event, ok in zip(parsed.events, arrived.allowed, strict=True)
             if not ok
         ]
-        return [*(next(rest) if ok else None for ok in allowed), *rest], unwanted
-
-    def _reply(
-        self, parsed: ParsedEvents, receipts: Sequence[Receipt | None], skipped: Sequence[Issue], now: dt.datetime
-    ) -> Response:
-        fresh = any(receipt is not None and not receipt.repeat for receipt in receipts)
-        status = 202 if fresh and parsed.kind != "handshake" else 200
+        skipped = [*parsed.skipped, *unwanted]
+        status = 202 if new and parsed.kind != "handshake" else 200
         match parsed.reply:
             case "resource":  # HAPI reads the answer to its PUT as the resource
-                return fhir_json(parsed.resource, 200, {"VBQ-Receipt": receipt_text(receipts)})
+                return fhir_reply(parsed.resource, 200, {"VBQ-Receipt": receipt_text(receipts)})
             case "bundle-response":
-                return fhir_json(bundle_response(parsed, receipts), status)
+                return fhir_reply(bundle_response(parsed, receipts), status)
             case "message-response":
                 answer = message_response(
                     parsed.header or {},
                     receipts,
                     skipped,
                     endpoint=f"{self._settings.base_url}/events",
-                    now=now.isoformat(timespec="milliseconds"),
+                    now=arrived.at.isoformat(timespec="milliseconds"),
                 )
-                return fhir_json(dumps(answer), status)
+                return fhir_reply(answer, status)
             case _:
-                return fhir_json(receipt_outcome(receipts, skipped), status)
+                return fhir_reply(receipt_outcome(receipts, skipped), status)
+
+    def _count(self, new: int, repeats: int) -> None:
+        if new:
+            self._new.inc(new)
+        if repeats:
+            self._repeats.inc(repeats)
+
+
+class Arrived(NamedTuple):
+    """A body that was read: what is in it, which of it its sender may push, and what goes into the inbox."""
+
+    parsed: ParsedEvents
+    allowed: list[bool]
+    wanted: list[IncomingEvent]
+    at: dt.datetime

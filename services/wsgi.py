@@ -1,19 +1,18 @@
-"""What the WSGI server starts: `granian --interface wsgi --factory services.wsgi:app`."""
+"""The service of this process, for any WSGI server and for services.rsgi, which is what `vbq serve` starts."""
 
 import atexit
 import gc
-
-from flask import Flask
 
 from gateways.logs import configure
 from gateways.settings import load_settings
 from services.app import create_app
 from services.outside import connect
+from services.web import Service
 
 COLLECT = (20_000, 20, 50)  # requests make few cycles; at the usual 700 the collector took 5 % of the intake's CPU
 
 
-def app() -> Flask:
+def app() -> Service:
     """The app for the environment of this process. What was accepted is written before the process ends."""
     settings = load_settings()
     configure(settings.log_level, "service")

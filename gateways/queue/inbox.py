@@ -58,6 +58,7 @@ class EventRow:
 
 EventRows = list[EventRow]  # inside the class, `list` is the method that contract names
 Ids = list[int]
+Receipts = list[Receipt]
 
 
 class Inbox:
@@ -87,10 +88,23 @@ class Inbox:
         self._writer.close()
 
     def _accept_all(self, groups: Sequence[Sequence[IncomingEvent]]) -> list[list[Receipt]]:
-        with self._database.write() as connection:
-            flat = [event for group in groups for event in group]
-            receipts = iter(self._insert(connection, flat))
-            return [[next(receipts) for _ in group] for group in groups]
+        flat = [event for group in groups for event in group]
+        made = self._all_new(flat)
+        if made is None:
+            with self._database.write() as connection:
+                made = self._insert(connection, flat)
+        receipts = iter(made)
+        return [[next(receipts) for _ in group] for group in groups]
+
+    def _all_new(self, events: Sequence[IncomingEvent]) -> Receipts | None:
+        """The short way, where every event is new; None where it is not, or its version depends on what is there."""
+        if any(event.interaction == "delete" for event in events):
+            return None
+        now = self._clock()
+        ids = self._database.insert_new(inbox, [_row(event, event.version, now) for event in events])
+        if ids is None:
+            return None
+        return [_receipt(event, row, repeat=False) for event, row in zip(events, ids, strict=True)]
 
     def _insert(self, connection: Connection, events: Sequence[IncomingEvent]) -> list[Receipt]:
         now = self._clock()
@@ -112,14 +126,7 @@ class Inbox:
             ids.update({tuple(row[1:]): row[0] for row in connection.execute(known)})
         receipts = []
         for event, key in zip(events, keys, strict=True):
-            receipts.append(
-                Receipt(
-                    event=ids[key],
-                    resource=f"{event.resource_type}/{event.resource_id}",
-                    version=event.version,
-                    repeat=key not in fresh,
-                )
-            )
+            receipts.append(_receipt(event, ids[key], repeat=key not in fresh))
             fresh.discard(key)  # the same version twice in one request is one row
         return receipts
 
@@ -248,6 +255,11 @@ class Inbox:
         with self._database.write() as connection:
             changed = update(inbox).where(wanted).values(**again, finished_at=None, woken_at=None)
             return sorted(connection.scalars(changed.returning(inbox.c.id)))
+
+
+def _receipt(event: IncomingEvent, row: int, *, repeat: bool) -> Receipt:
+    resource = f"{event.resource_type}/{event.resource_id}"
+    return Receipt(event=row, resource=resource, version=event.version, repeat=repeat)
 
 
 def _key(event: IncomingEvent, version: str) -> tuple[str, str, str, str]:

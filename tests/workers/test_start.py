@@ -21,7 +21,7 @@ def workers(*arguments: str, **variables: str) -> subprocess.CompletedProcess[st
     [
         "import workers.app; workers.app.preload()",
         "import workers.sweeper",
-        "import services.wsgi",
+        "import services.rsgi",
         "import commands.up",
     ],
 )
