@@ -24,6 +24,12 @@ ROOT = Path(__file__).parents[1]
 NOBODY = 65534
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests take longest go first: begun last, they would leave the other test process idle."""
+    long = {item.path for item in items if item.get_closest_marker("stack") or item.path.name == "test_house_rules.py"}
+    items.sort(key=lambda item: (item.path not in long, item.path.name != "test_house_rules.py"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The read-only reference material beside the repository, where it is there."""
