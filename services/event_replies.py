@@ -17,7 +17,11 @@ Receipts = Sequence[Receipt | None]
 
 def receipt_text(receipts: Receipts) -> str:
     """`{"receipt": [...]}` as JSON text: FHIR has no element of its own for it."""
-    rows = [row.model_dump() for row in receipts if row is not None]
+    rows = [
+        {"event": row.event, "resource": row.resource, "version": row.version, "repeat": row.repeat}
+        for row in receipts
+        if row is not None
+    ]
     return json.dumps({"receipt": rows}, ensure_ascii=True, separators=(",", ":"))
 
 

@@ -8,6 +8,8 @@ import json
 import re
 from typing import Any, Final, NoReturn
 
+import msgspec
+
 from schemas.errors import NotAcceptable
 
 MAX_DEPTH: Final = 64
@@ -20,6 +22,7 @@ SYNTAX_CODES: Final = frozenset(
 
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % (MAX_INTEGER_DIGITS + 1))
 _BRACKETS = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
 
@@ -31,8 +34,46 @@ def parse_json(body: bytes, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
     """
     if not body.strip():
         raise NotAcceptable("the body is empty; send a FHIR resource as JSON", code="empty-body")
-    if _deeper_than(max_depth, body):
+    outside = _outside_strings(body)
+    if _deeper_than(max_depth, outside):
         raise _too_deep(max_depth)
+    document = _quickly(body, outside)
+    return _strictly(body, max_depth) if document is None else document
+
+
+def _quickly(body: bytes, outside: bytes) -> dict[str, Any] | None:
+    """The document by msgspec, a third of the time of the strict reader; None where that one has to decide.
+
+    msgspec refuses whatever the strict reader refuses but for two: a key that comes twice leaves fewer members than
+    there are colons outside of strings, and an integer with too many digits shows there too.
+    """
+    if _LONG_NUMBER.search(outside):
+        return None
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(document, dict) or _members(document) != outside.count(b":"):
+        return None
+    return document
+
+
+def _members(document: dict[str, Any]) -> int:
+    """How many members all objects in `document` have together."""
+    count = 0
+    rest: list[Any] = [document]
+    while rest:
+        item = rest.pop()
+        if type(item) is dict:
+            count += len(item)
+            rest.extend(item.values())
+        elif type(item) is list:
+            rest.extend(item)
+    return count
+
+
+def _strictly(body: bytes, max_depth: int) -> dict[str, Any]:
+    """The document, or what is wrong with it in words."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -66,14 +107,18 @@ def _too_deep(limit: int) -> NotAcceptable:
     )
 
 
-def _deeper_than(limit: int, body: bytes) -> bool:
+def _outside_strings(body: bytes) -> bytes:
+    """What of `body` stands outside of strings, if it is JSON."""
+    plain = _ESCAPE.sub(b"", body) if b"\\" in body else body
+    return b"".join(plain.split(b'"')[::2])
+
+
+def _deeper_than(limit: int, outside: bytes) -> bool:
     """Whether arrays and objects nest deeper than `limit`, without building anything.
 
     Each round takes away the innermost pair everywhere, so `limit` rounds empty what is shallow enough.
     """
-    plain = _ESCAPE.sub(b"", body) if b"\\" in body else body
-    outside_strings = b"".join(plain.split(b'"')[::2])
-    brackets = outside_strings.translate(_BRACKETS, _NOT_BRACKETS)
+    brackets = outside.translate(_BRACKETS, _NOT_BRACKETS)
     for _ in range(limit):
         peeled = brackets.replace(b"[]", b"")
         if len(peeled) == len(brackets):

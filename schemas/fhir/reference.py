@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from schemas.errors import NotAcceptable
 
 ID: Final = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+USUAL_CHARS: Final = 256
 _LITERAL = re.compile(
     r"(?:(?P<base>https?://[^\s?#|]+)/)?(?P<type>[A-Z][A-Za-z]{1,63})/(?P<id>[A-Za-z0-9\-.]{1,64})"
     r"(?:/_history/(?P<version>[A-Za-z0-9\-.]{1,64}))?"
@@ -30,10 +32,17 @@ class Literal(NamedTuple):
 
 def read_reference(reference: str) -> Literal | None:
     """`reference` taken apart, or None where it is no literal reference (urn:, #contained, a search, anything else)."""
+    return _remembered(reference) if len(reference) <= USUAL_CHARS else _taken_apart(reference)
+
+
+def _taken_apart(reference: str) -> Literal | None:
     match = _LITERAL.fullmatch(reference)
     if match is None:
         return None
     return Literal(match["base"], match["type"], match["id"], match["version"])
+
+
+_remembered = lru_cache(maxsize=1024)(_taken_apart)  # what comes in a Bundle mostly names the same few
 
 
 def patient_key(reference: str, base: str | None, several: bool) -> str:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import NotAcceptable
+from schemas.fhir import parse
 from schemas.fhir.parse import SYNTAX_CODES, parse_json
 
 JSON = st.recursive(
@@ -113,3 +114,26 @@ def test_near_misses_of_json_give_an_object_or_not_acceptable(text: str) -> None
 def test_every_sound_object_comes_back_as_it_was(document: dict[str, object], ascii_only: bool) -> None:
     text = json.dumps(document, ensure_ascii=ascii_only)
     assert parse_json(text.encode("utf-8", "surrogatepass")) == document
+
+
+@given(
+    st.dictionaries(st.sampled_from("ab"), JSON, max_size=3),
+    st.integers(0, 400),
+    st.sampled_from(
+        ['"a":1,', '"', "\\", "12345678901234567890", "1e400", "{", "]", ",", ":", "\x01", "\\ud800", "-0", "01", "NaN"]
+    ),
+)
+def test_the_quick_reader_and_the_strict_one_never_differ(document: dict[str, object], at: int, wedge: str) -> None:
+    """The quick one may leave a document to the strict one, but not take what that refuses, nor read it otherwise."""
+    text = json.dumps({"a": document, "b": [document]})
+    body = (text[: at % len(text)] + wedge + text[at % len(text) :]).encode()
+    quick = parse._quickly(body, parse._outside_strings(body))
+    if quick is not None:
+        strict = parse._strictly(body, 64)
+        assert json.dumps(quick) == json.dumps(strict)
+
+
+def test_what_is_usual_is_read_quickly() -> None:
+    """Otherwise the test above would compare nothing."""
+    body = json.dumps({"a": [1, 2.5, {"b": 'x":{"y', "c": "\N{BONE}"}], "d": None}).encode()
+    assert parse._quickly(body, parse._outside_strings(body)) == json.loads(body)
