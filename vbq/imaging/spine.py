@@ -15,6 +15,7 @@ from vbq.imaging.numbering import Numbering, number_bodies
 from vbq.imaging.volume import Slice
 
 REACH_MM = 26.0  # the canal's half width, and how far off the first guess may be
+LOOKS_APART_MM = 0.8  # where slices lie closer, as in a resampled volume, some are left out: time must have a bound
 ENDS_BELOW = 0.30  # of the thickest sac: beyond, the canal has ended
 
 
@@ -43,10 +44,11 @@ def find_spine(slices: Sequence[Slice], start: int, network: Network) -> Spine:
 
     Raises NotMeasurable where the field of view is not that of a lumbar study.
     """
-    looker = _Looker(slices, network)
     along = np.array([one.along_normal_mm for one in slices])
+    apart = float(np.median(np.abs(np.diff(along)))) if len(slices) > 1 else LOOKS_APART_MM
+    looker = _Looker(slices, network, stride=max(1, round(LOOKS_APART_MM / max(apart, 1e-3))))
     looker.look(start)
-    for step in (-1, 1):
+    for step in (-looker.stride, looker.stride):
         if 0 <= start + step < len(slices):
             looker.look(start + step)
     bodies = looker.bodies(start)
@@ -89,7 +91,7 @@ def _to_the_ends_of_the_canal(
         return float(np.percentile(values, 75))
 
     seen = {k: thickness(k) for k in looker.predictions}
-    for step in (-1, 1):
+    for step in (-looker.stride, looker.stride):
         k = start + step
         while 0 <= k < len(along) and abs(along[k] - along[start]) <= REACH_MM:
             if k not in looker.predictions:
@@ -101,10 +103,13 @@ def _to_the_ends_of_the_canal(
 
 
 class _Looker:
-    """Runs the network once per slice; after the first slice only on the columns that hold the spine."""
+    """Runs the network once per slice; after the first slice only on the columns that hold the spine.
 
-    def __init__(self, slices: Sequence[Slice], network: Network) -> None:
-        self._slices, self._network = slices, network
+    `stride`: every how many slices it looks, counted from the first one.
+    """
+
+    def __init__(self, slices: Sequence[Slice], network: Network, *, stride: int) -> None:
+        self._slices, self._network, self.stride = slices, network, stride
         self.views: dict[int, SagittalView] = {}
         self.predictions: dict[int, Prediction] = {}
         self._columns: tuple[float, float] | None = None
@@ -118,7 +123,7 @@ class _Looker:
 
     def _mean(self, k: int) -> NDArray[np.float32]:
         """The map of slice k with a share of its neighbours': one slice's gap in a body does not count."""
-        near = [(k, 2.0), *((other, 1.0) for other in (k - 1, k + 1) if other in self.predictions)]
+        near = [(k, 2.0), *((other, 1.0) for other in (k - self.stride, k + self.stride) if other in self.predictions)]
         total = sum(weight for _, weight in near)
         mixed = sum(self.predictions[other].probabilities * np.float32(weight / total) for other, weight in near)
         return np.asarray(mixed, dtype=np.float32)

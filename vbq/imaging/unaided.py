@@ -151,9 +151,9 @@ def _slice_range(found: Found, result: Score) -> tuple[float, float] | None:
     spine = found.spine
     counting = [level for level, region in result.levels.items() if region.used]
     ratios = [result.vbq]
-    for place in (spine.best - 1, spine.best, spine.best + 1):
-        if place not in spine.predictions:
-            continue
+    seen_places = sorted(spine.predictions)
+    at = seen_places.index(spine.best)
+    for place in seen_places[max(0, at - 1) : at + 2]:
         view = spine.views[place]
         fluid = fluid_ovals(spine, only=place)
         bodies = [pixels_in(body_oval(spine.levels[level], view), view) for level in counting]

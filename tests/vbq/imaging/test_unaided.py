@@ -9,6 +9,7 @@ import pytest
 from schemas.measurement import Level, Measurement, RegionSet
 from vbq.imaging.measure import measure
 from vbq.imaging.network import Network, load_network
+from vbq.imaging.spine import find_spine
 from vbq.imaging.volume import Orientation, Pixels, Series, SeriesHeader, Slice, Study
 from vbq.simulate.parameters import Fracture, draw_parameters
 from vbq.simulate.study import PhantomStudy, simulate_study
@@ -151,6 +152,17 @@ def test_levels_can_be_named_on_a_single_slice_which_is_said(
     assert {"L1", "L2", "L3", "L4", "L5"} <= set(result.levels)
     assert result.vbq is None
     assert "few-slices" in {flag.code for flag in result.flags}
+
+
+def test_slices_that_lie_too_close_are_not_all_looked_at(
+    phantom: PhantomStudy, header: SeriesHeader, network: Network
+) -> None:
+    middle = series_of(phantom, header).slices[phantom.truth.slice_index]
+    x, y, z = middle.position_mm
+    close = [replace(middle, sop_instance_uid=f"2.25.1.{k}", position_mm=(x + 0.2 * k, y, z)) for k in range(60)]
+    spine = find_spine(close, 30, network)
+    assert len(spine.predictions) == 15
+    assert {"L1", "L2", "L3", "L4", "L5"} <= set(spine.levels)
 
 
 def test_a_signal_cut_off_at_the_top_is_refused(phantom: PhantomStudy, header: SeriesHeader, network: Network) -> None:
