@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
 ROOT = FOLDER.parents[1]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -50,9 +48,3 @@ def test_a_model_can_be_refitted_by_the_tutorial_s_commands(tmp_path: Path) -> N
     assert "decimal comma" in done.stdout
     for page in ("internal/validation.html", "external/validation.html", "card.html", "report/report.html"):
         assert (tmp_path / page).read_text().lower().startswith("<!doctype html>")
-
-
-@pytest.mark.parametrize("page", sorted(FOLDER.glob("*.md")), ids=lambda page: page.stem)
-def test_what_a_tutorial_points_to_is_there(page: Path) -> None:
-    links = re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))
-    assert [link for link in links if not (page.parent / link).exists()] == []

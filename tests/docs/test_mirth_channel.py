@@ -15,7 +15,8 @@ from schemas.fhir.full import validate
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 STEP = "elements/com.mirth.connect.plugins.javascriptstep.JavaScriptStep/script"
 
-# What Mirth hands to a step: an HL7 v2 message as XML (E4X), of which the script uses [...], length() and toString().
+# What Mirth hands to a step: an HL7 v2 message as XML (E4X), of which the script uses [...], children(), localName(),
+# length() and toString().
 HARNESS = r"""
 function list(items, make) {
     return new Proxy(function () {}, {get: function (_, name) {
@@ -36,6 +37,7 @@ function segment(line) {
     var parts = line.split('|'), name = parts[0];
     if (name === 'MSH') { parts.splice(1, 0, '|'); }
     return new Proxy({}, {get: function (_, key) {
+        if (key === 'localName') { return function () { return name; }; }
         var repeats = (parts[Number(String(key).split('.')[1])] || '').split('~');
         return list(repeats, function (text) { return field(text, key); });
     }});
@@ -43,6 +45,7 @@ function segment(line) {
 var input = JSON.parse(require('fs').readFileSync(0, 'utf8'));
 var lines = input.hl7.split(/\r?\n|\r/).filter(Boolean);
 var msg = new Proxy({}, {get: function (_, name) {
+    if (name === 'children') { return function () { return list(lines, segment); }; }
     return list(lines.filter(function (line) { return line.indexOf(String(name)) === 0; }), segment);
 }});
 var kept = {}, channelMap = {put: function (name, value) { kept[name] = value; }};
@@ -117,6 +120,31 @@ def test_the_sample_message_becomes_a_bundle_that_is_taken_whole(channel: ET.Ele
     assert t_score["effectiveDateTime"] == "2024-01-10T09:30:00+01:00", "of its order, where it has none of its own"
     assert (calcium["status"], calcium["valueString"]) == ("cancelled", "haemolysed")
     assert parsed.events[0].version == "2024-01-10T10:15:00+01:00"
+
+
+def test_each_result_belongs_to_the_order_and_the_patient_before_it(channel: ET.Element) -> None:
+    """Two orders count their OBX from 1 again, and a message may be of two patients."""
+    lines = [
+        r"MSH|^~\&|LAB|H|VBQ|VBQ|20240110101500+0100||ORU^R01^ORU_R01|M2|P|2.5.1",
+        "PID|1||p1^^^H^MR||||19590204|F",
+        "OBR|1||A|x|||20240110",
+        "OBX|1|NM|2160-0^Creatinine^LN||0.9|mg/dL||N|||F",
+        "OBR|2||B|x|||20240111",
+        "OBX|1|NM|2000-8^Calcium^LN||9.1|mg/dL||N|||F",
+        "PID|2||p2^^^H^MR||||19610305|F",
+        "OBR|1||C|x|||20240112",
+        "OBX|1|NM|2160-0^Creatinine^LN||1.4|mg/dL||N|||F",
+    ]
+    bundle = run(transformer(channel), hl7="\r".join(lines))["bundle"]
+    validate(bundle)
+    found = [entry["resource"] for entry in bundle["entry"]]
+    seen = [(one["id"], one["subject"]["reference"], one["effectiveDateTime"]) for one in found if "subject" in one]
+    assert seen == [
+        ("A-1", "Patient/p1", "2024-01-10"),
+        ("B-1", "Patient/p1", "2024-01-11"),
+        ("C-1", "Patient/p2", "2024-01-12"),
+    ]
+    assert [one["id"] for one in found if one["resourceType"] == "Patient"] == ["p1", "p2"]
 
 
 @pytest.mark.parametrize(
