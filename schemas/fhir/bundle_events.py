@@ -10,6 +10,7 @@ from schemas.fhir import narrow
 from schemas.fhir.notice_events import event_of_notification
 from schemas.fhir.notification import Told, told
 from schemas.fhir.reference import ID, as_own, read_reference
+from schemas.fhir.reference import Literal as Address
 from schemas.fhir.resource_event import Sender, deletion, event, irrelevant, refused, type_of
 from schemas.fhir.types import NOTIFICATION_TYPES, R4_TYPES
 
@@ -56,13 +57,17 @@ def events_of_bundle(document: dict[str, Any], sender: Sender) -> ParsedEvents:
     ids = _ids(bundle)
     if any(url.startswith("urn:") for url in ids):
         bundle = narrow.read_as(narrow.Bundle, _replaced(document, ids), "Bundle")
+    addresses = [_addresses(entry, sender) for entry in bundle.entry]
+    mixed = _is_of_several_servers(addresses, sender)
     events: list[IncomingEvent] = []
     entries: list[int | None] = []
     skipped: list[Issue] = []
     wrong: list[Issue] = []
     for index, entry in enumerate(bundle.entry):
         try:
-            made = _entry(kind, f"Bundle.entry[{index}]", entry, ids, sender)
+            path = f"Bundle.entry[{index}]"
+            _check_addresses(path, entry, addresses[index], mixed=mixed)
+            made = _entry(kind, path, entry, ids, sender)
         except NotAcceptable as error:
             wrong.extend(error.issues)
             continue
@@ -107,7 +112,7 @@ def _entry(
     if kind in ("batch", "transaction") and request is None:
         raise refused(Issue(f"{path}.request", "Field required in a batch or transaction"))
     if request is not None and request.method == "DELETE":
-        return _entry_deletion(path, request, entry.response, sender)
+        return _entry_deletion(path, entry, request, sender)
     if request is not None and request.method == "PATCH":
         raise refused(Issue(f"{path}.request.method", "PATCH is not taken; send the whole resource"))
     if entry.resource is None:
@@ -127,9 +132,7 @@ def _entry(
     )
 
 
-def _entry_deletion(
-    path: str, request: narrow.Request, response: narrow.Response | None, sender: Sender
-) -> IncomingEvent | Issue:
+def _entry_deletion(path: str, entry: narrow.Entry, request: narrow.Request, sender: Sender) -> IncomingEvent | Issue:
     target = read_reference(request.url)
     if target is None:
         raise refused(Issue(f"{path}.request.url", "a DELETE must name one resource as Type/id"))
@@ -137,8 +140,55 @@ def _entry_deletion(
         raise refused(Issue(f"{path}.request.url", "does not name a FHIR R4 resource type"), code="unknown-type")
     if target.resource_type not in RELEVANT_TYPES:
         return irrelevant(target.resource_type, path)
-    modified = response.last_modified if response else None
+    modified = entry.response.last_modified if entry.response else None
     return deletion(target.resource_type, target.resource_id, sender, version=modified and f"gone-{modified}")
+
+
+def _addresses(entry: narrow.Entry, sender: Sender) -> list[tuple[str, Address]]:
+    """(element, address) of an entry that matters here; what is at the sender's own base is relative."""
+    gone = entry.request is not None and entry.request.method == "DELETE"
+    url = entry.full_url or ""
+    if not gone and not url.startswith("http"):
+        return []  # nearly all of them: urn:uuid:, or nothing
+    deleted = read_reference(entry.request.url) if gone and entry.request is not None else None
+    there = deleted.resource_type if deleted else (entry.resource or {}).get("resourceType")
+    if there not in RELEVANT_TYPES:
+        return []
+    stated = [("fullUrl", url), *([("request.url", entry.request.url)] if deleted and entry.request else [])]
+    found = [(name, read_reference(as_own(text, sender.bases))) for name, text in stated]
+    return [(name, literal) for name, literal in found if literal is not None]
+
+
+def _is_of_several_servers(addresses: list[list[tuple[str, Address]]], sender: Sender) -> bool:
+    """Whether the entries are at several bases. Where all are at one, that is the sender's, by whatever name."""
+    bases = {
+        literal.base or "own"
+        for found in addresses
+        for name, literal in found
+        if literal.base is not None or (name == "fullUrl" and sender.base is not None)
+    }
+    return len(bases) > 1
+
+
+def _check_addresses(path: str, entry: narrow.Entry, addresses: list[tuple[str, Address]], *, mixed: bool) -> None:
+    """A fullUrl must not disagree with what is in its entry (R4, Bundle).
+
+    Nor may what is at another server be mixed with the sender's own: there p1 is somebody else and o1 another
+    Observation, which would stand in the place of the sender's.
+    """
+    resource = entry.resource or {}
+    for name, literal in addresses:
+        if mixed and literal.base is not None:
+            raise refused(
+                Issue(
+                    f"{path}.{name}",
+                    "is at another server than others of this Bundle and than this sender's fhir_base_url "
+                    "(base_aliases lists other names of the same base)",
+                )
+            )
+        held = resource.get("resourceType", literal.resource_type), resource.get("id", literal.resource_id)
+        if name == "fullUrl" and held != (literal.resource_type, literal.resource_id):
+            raise refused(Issue(f"{path}.fullUrl", "is not the address of the resource in this entry"))
 
 
 def _header(bundle: narrow.Bundle) -> dict[str, Any]:

@@ -5,6 +5,7 @@ with whole resources in it. Nothing is dropped in silence: each resource becomes
 reason, or an error that names its place.
 """
 
+import codecs
 from typing import Any
 
 from schemas.errors import Issue
@@ -52,6 +53,7 @@ def events_of(
         return _delete(path_type, path_id, sender)
     if not body and path_type is None:
         return ParsedEvents("history", [], [], "outcome", notice=ping(sender))
+    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 lets a reader pass over it, and .NET writes it
     document = parse_json(body, max_depth)
     resource_type = type_of(document, "(root)")
     if path_type is not None and path_type != resource_type:
