@@ -2,12 +2,13 @@
 
     ./run python -m benchmarks.chaos --quick                                  # a minute or two
     ./run python -m benchmarks.chaos --database postgres --minutes 20 --out chaos.jsonl
-    ./run python -m benchmarks.chaos --report chaos.jsonl                     # sums what several runs wrote
+    ./run python -m benchmarks.chaos --report chaos.jsonl                     # the tables of docs/reliability.md
 
 `vbq up` with two worker children runs behind TCP proxies (tests/proxy.py), with a Redis that keeps nothing, SQLite or
 PostgreSQL, and a FHIR server that counts what reaches it (tests/counting_ehr.py). New versions of patients' values and
-some studies arrive all the time; every few seconds one part is killed, frozen, paused, filled up or cut off. After each
-fault an event of a patient of its own is sent, and the time until its RiskAssessment is at the EHR is the recovery.
+some studies arrive all the time, as many as get done (the rate follows the backlog); every few seconds one part is
+killed, frozen, paused, filled up or cut off. After each fault an event of a patient of its own is sent, and the time
+until its RiskAssessment is at the EHR is the recovery.
 
 lost    accepted with a 2xx and not in the inbox, or never finished; or a patient whose assessment lacks the last value
 double  two resources with one identifier at the EHR, or two RiskAssessments that stand for one patient
@@ -16,6 +17,7 @@ Exit status 1 unless both are 0.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -24,6 +26,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,7 +40,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.pages import put_table
 from gateways.queue.inbox import Inbox
+from schemas.errors import StoreUnavailable
 from tests import records
 from tests.faults.storm import CANARY, Storm, person
 from tests.proxy import Proxy
@@ -45,6 +50,12 @@ from tests.stack import wait_until
 from tests.stage import Stage, lives
 
 LONGEST_SECONDS = 300.0
+LEAST_RATE, MOST_RATE = 2.0, 200.0
+FEW_PENDING, MANY_PENDING = 50, 300
+LOOK_SECONDS = 1.0
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+Fault = Callable[[], float | None]
+"""Breaks something; returns when it did (time.monotonic()) where that was before the function's end."""
 HELD_SECONDS = 4.0
 STANDING = {"final", "preliminary"}
 Json = dict[str, Any]
@@ -75,6 +86,7 @@ class Chaos(Storm):
             stage, study, patients=[f"{CANARY}-{number}" for number in range(patients)], pause_seconds=1 / rate
         )
         self.outcome = Outcome(database)
+        self._rate = rate
         self._chance = random.Random(seed)
         self._numbers = itertools.count()
 
@@ -96,7 +108,26 @@ class Chaos(Storm):
         self.outcome.seconds = time.monotonic() - begun
         return self.outcome
 
-    def trouble(self) -> dict[str, Callable[[], None]]:
+    def pace(self) -> None:
+        """As many events as get done: more while few wait, fewer while many do."""
+        with self.stage.database() as database:
+            inbox = Inbox(database)
+            while not self._ended.wait(LOOK_SECONDS):
+                with contextlib.suppress(StoreUnavailable):
+                    pending = inbox.stats()["pending"]
+                    factor = 1.2 if pending < FEW_PENDING else 0.8 if pending > MANY_PENDING else 1.0
+                    self._rate = min(max(self._rate * factor, LEAST_RATE), MOST_RATE)
+                    self._pause_seconds = 1 / self._rate
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        pacer = threading.Thread(target=self.pace, daemon=True)
+        with super().watched():
+            pacer.start()
+            yield
+        pacer.join(LONGEST_SECONDS)
+
+    def trouble(self) -> dict[str, Fault]:
         """Every fault that this stage can have."""
         stage = self.stage
         far: dict[str, Proxy | None] = {
@@ -104,22 +135,26 @@ class Chaos(Storm):
             "EHR": stage.ehr_proxy,
             "database": stage.database_proxy,
         }
-        network: dict[str, Callable[[], None]] = {}
+        network: dict[str, Fault] = {}
         for name, proxy in far.items():
             if proxy is not None:
                 network[f"{name} cut"] = proxy.cut
                 network[f"{name} half-open"] = partial(self.hold, proxy)
                 network[f"{name} slow"] = partial(self.slow, proxy)
         own = {name: fault for name, fault in self.faults().items() if name not in ("nothing", *network)}
-        return {**own, **network, "supervisor killed": self.lose_everybody}
+        killed: dict[str, Fault] = {
+            "all that write killed": self.kill_writers,
+            "web server frozen": self.freeze_web_server,
+            "supervisor killed": self.lose_everybody,
+        }
+        return {**own, **network, **killed}
 
-    def endure(self, name: str, fault: Callable[[], None]) -> None:
+    def endure(self, name: str, fault: Fault) -> None:
         """One fault, and how long it takes until an event that comes after it has its effect."""
         patient = f"{CANARY}-after-{next(self._numbers)}"
         study = records.imaging_study(patient, address=records.file_url(self._study))
         imaging = next(self._numbers) % 4 == 0
-        fault()
-        begun = time.monotonic()
+        begun = fault() or time.monotonic()
         self.send(records.bundle(person(patient), records.t_score(patient), *([study] if imaging else [])))
         wanted = {"final"} if imaging else {*STANDING, "registered"}
         wait_until(lambda: wanted & set(self.states(patient)), LONGEST_SECONDS, f"an effect after: {name}")
@@ -139,12 +174,24 @@ class Chaos(Storm):
         time.sleep(HELD_SECONDS)
         proxy.delay_seconds = 0.0
 
-    def lose_everybody(self) -> None:
+    def kill_writers(self) -> None:
+        """Everybody who writes to the database, in mid write: on SQLite that is the database itself."""
+        for words in ("granian", "workers work", "workers sweep"):
+            self.stage.kill(words)
+
+    def freeze_web_server(self) -> None:
+        """SIGSTOP: the kernel still takes connections, nobody answers; the supervisor notices."""
+        for pid in self.stage.stack.children("granian"):
+            os.kill(pid, signal.SIGSTOP)
+
+    def lose_everybody(self) -> float:
         """The supervisor is killed (-9); the recovery is that of a start."""
         everybody = self.stage.stack.children("")
         self.stage.stack.kill()
+        begun = time.monotonic()
         wait_until(lambda: not any(map(lives, everybody)), LONGEST_SECONDS, "the end of the supervisor's children")
         self.stage.stack.start()
+        return begun
 
     def settle(self) -> None:
         """Until nothing is pending any more."""
@@ -200,9 +247,8 @@ def prepared(database: str) -> Iterator[tuple[Stage, Path]]:
         stage.close()
 
 
-def show(outcomes: list[Json]) -> int:
-    """Print the tables; the exit status."""
-    console = Console(width=120)
+def tables(outcomes: list[Json]) -> tuple[Table, Table]:
+    """What became of the events, and how long each fault took to be over."""
     table = Table("database", "runs", "minutes", "accepted", "done", "dead", "lost", "double", "refused", "unheard")
     for database in sorted({row["database"] for row in outcomes}):
         mine = [row for row in outcomes if row["database"] == database]
@@ -212,7 +258,6 @@ def show(outcomes: list[Json]) -> int:
         ]
         minutes = sum(row["seconds"] for row in mine) / 60
         table.add_row(database, str(len(mine)), f"{minutes:.1f}", *(f"{value:,}" for value in sums))
-    console.print(table)
     times = Table("fault", "times", "recovery median, s", "max, s")
     every: dict[str, list[float]] = {}
     for row in outcomes:
@@ -220,7 +265,14 @@ def show(outcomes: list[Json]) -> int:
             every.setdefault(name, []).extend(values)
     for name, values in sorted(every.items()):
         times.add_row(name, str(len(values)), f"{median(values):.1f}", f"{max(values):.1f}")
-    console.print(times)
+    return table, times
+
+
+def show(outcomes: list[Json]) -> int:
+    """Print the tables; the exit status."""
+    console = Console(width=120)
+    for table in tables(outcomes):
+        console.print(table)
     for reason, count in Counter(reason for row in outcomes for reason in row["reasons"]).most_common():
         console.print(f"{count} x {reason}")
     return int(any(row["lost"] or row["double"] for row in outcomes))
@@ -231,15 +283,18 @@ def main() -> int:
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--every", type=float, default=3.0, help="seconds of rest between faults")
-    parser.add_argument("--rate", type=float, default=20.0, help="events per second")
+    parser.add_argument("--rate", type=float, default=20.0, help="events per second at first")
     parser.add_argument("--patients", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="one minute, 5 events/s")
     parser.add_argument("--out", type=Path, help="append the outcome as a line of JSON")
-    parser.add_argument("--report", type=Path, help="sum the outcomes in this file; runs nothing")
+    parser.add_argument("--report", type=Path, help="sum the outcomes in this file into docs/reliability.md")
     options = parser.parse_args()
     if options.report:
-        return show([json.loads(line) for line in options.report.read_text().splitlines()])
+        outcomes = [json.loads(line) for line in options.report.read_text().splitlines()]
+        for name, table in zip(("chaos", "chaos-recovery"), tables(outcomes), strict=True):
+            put_table(PAGE, name, table)
+        return show(outcomes)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is stopped, also then
     minutes, rate = (1.0, 5.0) if options.quick else (options.minutes, options.rate)
     database = "postgresql" if options.database == "postgres" else "sqlite"

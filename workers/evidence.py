@@ -4,7 +4,6 @@ import json
 import tempfile
 from pathlib import Path
 
-from gateways.dicom.evidence import evidence_of, report_uid
 from gateways.dicom.study import limits_of, open_study
 from gateways.pacs.location import locate
 from gateways.pacs.stow import has_instance, store
@@ -27,6 +26,8 @@ def send_evidence(bench: Bench, patient: str) -> None:
     archives = evidence_archives(bench.config)
     if not archives:
         return
+    from gateways.dicom.evidence import report_uid  # 0.2 s of each worker's start, for few of them
+
     with bench.database.read() as connection:
         found = bench.results.measurements(connection, patient)
     for subject, result in found.items():
@@ -38,6 +39,8 @@ def send_evidence(bench: Bench, patient: str) -> None:
 
 
 def _send(bench: Bench, subject: str, result: Measurement, archives: list[Pacs]) -> None:
+    from gateways.dicom.evidence import evidence_of
+
     source, resource_type, resource_id = subject.split("/", 2)
     with bench.database.read() as connection:
         study = bench.facts.one(connection, source, resource_type, resource_id)
