@@ -24,6 +24,7 @@ MINIMUM_BODIES = 3
 OWN_SLICE_MM = 4.0  # a level whose midline lies farther from the chosen slice is measured on its own
 SAME_BODY_MM = 9.0
 SURE_ENOUGH = 0.6
+BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: bone is brighter by more than this
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,25 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
             view = spine.views[one.place]
             found.csf[level] = region_of(view.in_slice(one.oval), view.image)
             values["csf", level] = _values(one.oval, view)
+        leave_out_bright_fluid(found)
     return found
+
+
+def leave_out_bright_fluid(found: Found) -> None:
+    """On T1 an oval as bright as bone lies in fat, where others are dark: it is no CSF (seen in severe scoliosis).
+
+    Where all are bright the contrast is not T1's, which the gate says.
+    """
+    if not found.bodies:
+        return
+    bone = float(np.median([region.mean for region in found.bodies.values()]))
+    bright = [level for level, region in found.csf.items() if bone < BONE_OVER_FLUID * region.mean]
+    if not bright or len(bright) == len(found.csf):
+        return
+    for level in bright:
+        del found.csf[level], found.values["csf", level]
+    text = f"where CSF was sought at {', '.join(bright)} the signal is that of bone or fat: left out"
+    found.flags.append(Reason(code="csf-not-dark", text=text))
 
 
 def checked_spine(slices: Sequence[Slice], start: int, network: Network, *, levels_only: bool = False) -> Spine:

@@ -6,13 +6,12 @@ The gate before that: which series (series.py, weighting.py), how many slices, w
 import numpy as np
 
 from schemas.measurement import BODY_LEVELS, Level, Reason
-from vbq.imaging.automatic import Found
+from vbq.imaging.automatic import BONE_OVER_FLUID, Found
 from vbq.imaging.metal_artefact import metal_near
 from vbq.imaging.quality import SATURATED_SHARE
 from vbq.imaging.vbq import Score
 from vbq.imaging.volume import Floats
 
-BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: below this the contrast is not T1's
 SEVERE_CURVE_MM = 12.0
 THORACIC_BODIES = 11  # so many and no sacrum: this is no lumbar view
 FEWEST_OWN_LEVELS = 2

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from schemas.measurement import Level, Measurement, RegionSet
+from vbq.imaging.automatic import find_regions, leave_out_bright_fluid
 from vbq.imaging.measure import measure
 from vbq.imaging.network import Network, load_network
 from vbq.imaging.spine import find_spine
@@ -163,6 +164,22 @@ def test_slices_that_lie_too_close_are_not_all_looked_at(
     spine = find_spine(close, 30, network)
     assert len(spine.predictions) == 15
     assert {"L1", "L2", "L3", "L4", "L5"} <= set(spine.levels)
+
+
+def test_an_oval_as_bright_as_bone_is_no_csf_where_others_are_dark(
+    phantom: PhantomStudy, header: SeriesHeader, network: Network
+) -> None:
+    found = find_regions(series_of(phantom, header).slices, phantom.truth.slice_index, network)
+    bone = found.bodies["L3"].mean
+    found.csf["L3"] = found.csf["L3"].but(mean=bone)
+    leave_out_bright_fluid(found)
+    assert set(found.csf) == {"L1", "L2"}
+    assert ("csf", "L3") not in found.values
+    assert "csf-not-dark" in {flag.code for flag in found.flags}
+    for level in ("L1", "L2"):
+        found.csf[level] = found.csf[level].but(mean=bone)
+    leave_out_bright_fluid(found)
+    assert set(found.csf) == {"L1", "L2"}  # all of them: the contrast is not T1's, which the gate says
 
 
 def test_a_signal_cut_off_at_the_top_is_refused(phantom: PhantomStudy, header: SeriesHeader, network: Network) -> None:
