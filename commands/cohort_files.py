@@ -1,7 +1,8 @@
 """Reading cohort and model files for the analysts' commands."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +67,18 @@ def names_of(text: str) -> tuple[str, ...]:
     if not names:
         raise click.BadParameter("name at least one, separated by commas")
     return names
+
+
+@contextmanager
+def counted(resamples: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal's stderr that moves with every resample; nothing where nobody looks."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        line = bar.add_task("resamples", total=resamples)
+        yield lambda done: bar.advance(line, done)
 
 
 def write(path: Path, content: bytes) -> None:

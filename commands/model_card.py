@@ -8,7 +8,16 @@ from typing import Any
 
 import click
 
-from commands.cohort_files import decimal_option, digest_of, existing_file, load_model, load_table, map_option, write
+from commands.cohort_files import (
+    counted,
+    decimal_option,
+    digest_of,
+    existing_file,
+    load_model,
+    load_table,
+    map_option,
+    write,
+)
 from commands.exits import print_json
 from commands.model_sign import as_json
 from commands.site import site
@@ -78,8 +87,10 @@ def evidence_(
     from vbq.monitor.evidence import with_evidence
 
     artefact = load_model(model)
-    asked = Asked(time, event, horizon, bootstrap, seed)
-    found = validate(artefact, load_table(data, decimal, mapping), asked, digest_of(data))
+    table = load_table(data, decimal, mapping)
+    with counted(bootstrap) as tick:
+        asked = Asked(time, event, horizon, bootstrap, seed, tick)
+        found = validate(artefact, table, asked, digest_of(data))
     for text in found.warnings:
         click.echo(f"vbq: {text}", err=True)
     content = canonical(with_evidence(artefact, found, data.read_bytes(), data.name))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.cohort_files import (
+    counted,
     decimal_option,
     digest_of,
     existing_file,
@@ -290,8 +291,9 @@ def validate(
     from vbq.cohort.validation.report import validate as validate_model
 
     artefact, table = load_model(model), load_table(data, decimal, mapping)
-    asked = Asked(time, event, horizon, bootstrap, seed)
-    found = validate_model(artefact, table, asked, digest_of(data))
+    with counted(bootstrap) as tick:
+        asked = Asked(time, event, horizon, bootstrap, seed, tick)
+        found = validate_model(artefact, table, asked, digest_of(data))
     document = found.document
     if compare is not None:
         other = people_of(load_model(compare), table, time=time, event=event, horizon=found.people.horizon)

@@ -66,7 +66,7 @@ def roc_plot(a: Analysis) -> str:
         keep = thinned(len(curve.true_positive_rate), MOST_STEPS)
         x, y = curve.false_positive_rate[keep].tolist(), curve.true_positive_rate[keep].tolist()
         points = list(zip(x, y, strict=True))
-        figure.line(points, colour, name=f"{ROC_TITLES[name]} {curve.area.auc:.2f}")
+        figure.line(points, colour, name=f"{ROC_TITLES[name]}, AUC {curve.area.auc:.2f}")
         figure.dots([(1 - curve.specificity, curve.sensitivity)], colour)
     return figure.render("lower right")
 
@@ -77,7 +77,9 @@ def survival_plot(a: Analysis, title: str) -> str:
     longest = max(float(curve.time[-1]) for _, curve in rows)
     p = f", log-rank {p_text(a.log_rank[title][1])}" if title in a.log_rank else ""
     unit = "Years to the final visit" if a.visits.recognised else "Years"
-    figure = Figure(f"Free of fracture by {title}{p}" if p else "Free of fracture", unit, "Share", (0, longest), (0, 1))
+    figure = Figure(
+        f"Free of fracture by {title}{p}" if p else "Free of fracture", unit, "Share free of it", (0, longest), (0, 1)
+    )
     for colour, (group, curve) in zip(COLOURS, rows, strict=False):
         keep = thinned(len(curve.time), MOST_STEPS)
         times = [0.0, *curve.time[keep].tolist()]

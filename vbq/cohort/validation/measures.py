@@ -11,6 +11,7 @@ from vbq.cohort.survival.concordance import concordance
 from vbq.cohort.survival.cox import fit_cox
 from vbq.cohort.survival.current_status import fit_current_status
 from vbq.cohort.validation.accuracy import brier, censoring_weights, ipa, null_brier
+from vbq.cohort.validation.optimism import Tick, unheard
 from vbq.cohort.validation.people import People
 
 NAMES = ("concordance", "slope", "brier", "ipa")
@@ -36,12 +37,13 @@ def measures_of(people: People) -> dict[str, float]:
     return dict(zip(NAMES, (c, float(slope.coefficients[0]), score, ipa(score, null)), strict=True))
 
 
-def resampled(people: People, replicates: int, seed: int) -> list[dict[str, float]]:
+def resampled(people: People, replicates: int, seed: int, *, tick: Tick = unheard) -> list[dict[str, float]]:
     """Measures of `replicates` resamples of the people; resamples without an answer are left out."""
     rng = np.random.default_rng(seed)
     n = people.data.n
     found = []
     for _ in range(replicates):
+        tick(1)
         try:
             found.append(measures_of(people.rows(rng.integers(0, n, n))))
         except NoFit:

@@ -46,6 +46,9 @@ def calibration_figure(found: Validation) -> str:
     top = min(1.0, 1.1 * max(float(c.predicted_curve.max()), float(c.observed_curve.max())))
     keep = thinned(len(c.predicted_curve), MOST_STEPS)
     smooth = pairs(c.predicted_curve[keep], c.observed_curve[keep])
+    if people.horizon is None:  # each at a visit of one's own, so that neighbours in risk differ: means of few
+        groups = np.array_split(np.argsort(c.predicted_curve, kind="stable"), max(1, min(30, people.data.n // 5)))
+        smooth = [(float(c.predicted_curve[some].mean()), float(c.observed_curve[some].mean())) for some in groups]
     figure = Figure("Calibration", "Predicted risk", "Observed risk", (0.0, top), (0.0, top))
     figure.line([(0.0, 0.0), (top, top)], "#999", dashed=True, name="as it should be")
     figure.line(smooth, COLOURS[0], name=f"observed, ICI {c.ici:.3f}")
@@ -82,7 +85,7 @@ def roc_figures(found: Validation) -> list[str]:
         if curve is not None:
             keep = thinned(len(curve[0]), MOST_STEPS)
             when = "at the visit" if row["time"] is None else f"by {round(row['time'], 2):g}"
-            figure.line(pairs(curve[0][keep], curve[1][keep]), colour, name=f"{when}: {row['auc']:.3f}")
+            figure.line(pairs(curve[0][keep], curve[1][keep]), colour, name=f"AUC {when}: {row['auc']:.3f}")
     drawn = [figure.render("lower right")]
     timed = [(row["time"], row["auc"]) for row in areas if row["time"] is not None and row["auc"] is not None]
     if len(timed) > 1:

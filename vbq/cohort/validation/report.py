@@ -16,7 +16,7 @@ from vbq.cohort.validation.accuracy import time_dependent_auc
 from vbq.cohort.validation.calibration import Calibration, calibrate_survival, calibrate_visits
 from vbq.cohort.validation.decision import DecisionCurve, decision_curve
 from vbq.cohort.validation.measures import NAMES, intervals, measures_of, resampled, spread_of
-from vbq.cohort.validation.optimism import Optimism, cox_optimism, current_status_optimism
+from vbq.cohort.validation.optimism import Optimism, Tick, cox_optimism, current_status_optimism, unheard
 from vbq.cohort.validation.people import People, outcome_columns, people_of
 from vbq.cohort.validation.subgroups import groups_of, subgroup_rows
 from vbq.cohort.visit_times import look_for_visit_times
@@ -34,6 +34,8 @@ class Asked:
     horizon: float | None = None
     replicates: int = 500
     seed: int = 1
+    tick: Tick = unheard
+    "told of every resample that is done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +124,11 @@ def _internal(model: ModelArtefact, people: People, asked: Asked) -> dict[str, o
     if isinstance(fitted.fit, CoxFit):
         if people.horizon is None:
             raise NoFit("a Cox model needs a horizon for its validation; give --horizon")
-        optimism = cox_optimism(fitted.fit, people.horizon, asked.replicates, asked.seed)
+        optimism = cox_optimism(fitted.fit, people.horizon, asked.replicates, asked.seed, tick=asked.tick)
         extra["influence"] = influential(fitted.fit, people.data)
     else:
         at = people.horizon or model.horizon
-        optimism = current_status_optimism(fitted.fit, people.data, at, asked.replicates, asked.seed)
+        optimism = current_status_optimism(fitted.fit, people.data, at, asked.replicates, asked.seed, tick=asked.tick)
     return {
         **optimism.as_dict(),
         "replicates": {"asked": asked.replicates, "used": optimism.replicates, "without_solution": optimism.failed},
@@ -137,7 +139,7 @@ def _internal(model: ModelArtefact, people: People, asked: Asked) -> dict[str, o
 def _external(people: People, asked: Asked) -> dict[str, object]:
     found = measures_of(people)
     rows: dict[str, object] = {}
-    samples = resampled(people, asked.replicates, asked.seed) if asked.replicates else []
+    samples = resampled(people, asked.replicates, asked.seed, tick=asked.tick) if asked.replicates else []
     limits = intervals(samples, asked.replicates) if asked.replicates else None
     for name in NAMES:
         rows[name] = {

@@ -148,7 +148,7 @@ def lines_of(model: ModelArtefact, axis: Covariate) -> list[tuple[str, dict[str,
     centre = second.centre
     values = sorted({round((span.low + centre) / 2, 1), centre, round((span.high + centre) / 2, 1)})
     short = second.label.partition(",")[0]
-    return [(f"{short} {signed(value)}", {**fixed, second.name: value}) for value in values]
+    return [(f"{short} {signed(round(value, 2))}", {**fixed, second.name: value}) for value in values]
 
 
 def signed(value: float) -> str:

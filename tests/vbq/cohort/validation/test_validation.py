@@ -16,6 +16,7 @@ from vbq.cohort.splines import basis, knots_of
 from vbq.cohort.survival.cox import fit_cox
 from vbq.cohort.survival.influence import dfbeta
 from vbq.cohort.survival.kaplan_meier import kaplan_meier, log_rank
+from vbq.cohort.validation import optimism
 from vbq.cohort.validation.accuracy import brier, ipa, null_brier, time_dependent_auc, time_dependent_roc
 from vbq.cohort.validation.calibration import calibrate_survival
 from vbq.cohort.validation.decision import decision_curve
@@ -191,3 +192,20 @@ def test_a_survival_model_s_page_has_a_curve_for_every_time() -> None:
     for row in areas:
         assert f"by {round(row['time'], 2):g}: {row['auc']:.3f}" in page
     assert "Area under the curve over time" in page
+
+
+def test_resamples_of_a_large_cohort_are_drawn_a_few_at_a_time_and_stay_the_same(monkeypatch) -> None:
+    whole = np.concatenate(list(optimism.draws(np.random.default_rng(3), 50, 12)))
+    monkeypatch.setattr(optimism, "MOST_DRAWN", 250)
+    pieces = list(optimism.draws(np.random.default_rng(3), 50, 12))
+    assert [len(piece) for piece in pieces] == [5, 5, 2]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+
+
+def test_whoever_waits_is_told_of_every_resample(visits) -> None:
+    model, digest = model_of(visits())
+    table = read_table(visits(), "f.csv")
+    for of in (digest, "1" * 64):  # internal, external
+        done: list[int] = []
+        validate(model, table, Asked(replicates=20, tick=done.append), of)
+        assert sum(done) == 20
