@@ -59,11 +59,12 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
     marrow: dict[Level, Marrow] = {}
     slopes: dict[Level, float] = {}
     elsewhere: list[str] = []
+    shown = dict(spine.levels)  # each as its own slice shows it: beside its middle a body looks broken
     for level in REGION_LEVELS:
         if level not in spine.levels:
             continue
         place = place_of(spine, level)
-        body = _on_slice(spine, spine.levels[level], place)
+        body = shown[level] = _on_slice(spine, spine.levels[level], place)
         view = spine.views[place]
         oval = body_oval(body, view)
         seen = pixels_in(oval, view)
@@ -80,7 +81,7 @@ def find_regions(slices: Sequence[Slice], start: int, network: Network, *, fluid
     if elsewhere:
         text = f"the spine curves to the side: {', '.join(elsewhere)} measured on slices of their own"
         flags.append(Reason(code="slice-per-level", text=text))
-    shapes = body_shapes(spine.levels)
+    shapes = body_shapes(shown)
     found = Found(spine, bodies, {}, values, _not_counting(marrow, shapes), shapes, coil_slope(slopes), flags)
     if fluid:
         for level, one in fluid_ovals(spine).items():
