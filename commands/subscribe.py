@@ -17,7 +17,7 @@ from gateways.fhir.servers import ehr_client
 from gateways.fhir.subscriptions import Subscription, Subscriptions
 from gateways.settings import LOOPBACK, Settings, load_settings
 from schemas.config import Auth
-from schemas.errors import NotConfigured
+from schemas.errors import EhrUnavailable, NotConfigured
 from schemas.events import RELEVANT_TYPES
 from schemas.fhir.reference import same_base
 from schemas.fhir.subscription import Channel, Plan, backport, criteria_of, plan, rest_hook
@@ -51,11 +51,21 @@ def subscribe(*, base: str, endpoint: str | None, dry_run: bool, remove: bool, a
     where = (endpoint or f"{settings.base_url}/events").rstrip("/")
     _check(base, where, given)
     wanted = [] if remove else _wanted(where, given)
-    with _client(settings, base.rstrip("/")) as client:
-        todo = plan(subscriptions_of(client, where), wanted, where, exact=remove)
-        rows = _named(todo) if dry_run else []
-        if not dry_run:
-            apply(client, todo, lambda step, row: rows.append((step, row)))
+    rows: list[tuple[str, Json]] = []
+    try:
+        with _client(settings, base.rstrip("/")) as client:
+            todo = plan(subscriptions_of(client, where), wanted, where, exact=remove)
+            if dry_run:
+                rows = _named(todo)
+            else:
+                apply(client, todo, lambda step, row: rows.append((step, row)))
+    except EhrUnavailable as error:
+        what = error.detail.partition(";")[0]
+        raise EhrUnavailable(
+            f"{what}; {len(rows)} Subscriptions were done. Check --fhir and the server, and run this again: what is "
+            "done stays as it is",
+            code=error.reason_code,
+        ) from error
     report(rows, where, dry_run=dry_run, as_json=as_json)
 
 
@@ -156,6 +166,8 @@ def subscriptions(*, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
+    if not rows:
+        click.echo("no subscription has notified us yet; `vbq subscribe` makes them", err=True)
     for row in rows:
         missing = f"{row['missing']} missing" if row["missing"] else "none missing"
         counted = f"{row['events']} events, {missing}"

@@ -62,6 +62,10 @@ class Entry:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = Pool(loop)
 
+    def __rsgi_del__(self, _loop: asyncio.AbstractEventLoop) -> None:
+        """Every request was answered. Granian forks its workers, so that nothing of atexit's ever runs in them."""
+        self._service.extensions["outside"].close()
+
     async def __rsgi__(self, scope: Scope, proto: Proto) -> None:
         lane = self._service.lane(scope.path)
         browser = "origin" in scope.headers

@@ -1,5 +1,7 @@
 """Who was not let in is in the audit log: counted, without who it was."""
 
+import asyncio
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
@@ -13,6 +15,8 @@ from gateways.store.database import Database
 from schemas.audit import AuditRow
 from services.failed_logins import MOST_SOURCES, OTHERS, FailedLogins
 from services.outside import Outside
+from services.rsgi import Entry
+from services.web import Service
 
 
 @pytest.fixture
@@ -74,6 +78,16 @@ def test_a_window_ends_by_itself(sqlite_database: Database, writer: AuditWriter)
     found = rows(sqlite_database)
     assert [row.detail["count"] for row in found] == [1, 1]
     assert len({row.actor for row in found}) == 1
+
+
+def test_an_orderly_stop_of_the_web_server_writes_what_was_counted(
+    app: Service, outside: Outside, client: FlaskClient
+) -> None:
+    assert client.post("/events", headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert rows(outside.database) == []
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        Entry(app).__rsgi_del__(loop)
+    assert [row.detail["count"] for row in rows(outside.database)] == [1]
 
 
 @pytest.mark.parametrize(

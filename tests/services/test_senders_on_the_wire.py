@@ -32,7 +32,7 @@ def talk(stack: Stack, *parts: bytes) -> bytes:
 
 
 def head(*headers: str, first: str = "POST /events HTTP/1.1") -> bytes:
-    return "\r\n".join([first, "Host: vbq", "Connection: close", *headers]).encode() + b"\r\n\r\n"
+    return "\r\n".join([first, "Host: 127.0.0.1", "Connection: close", *headers]).encode() + b"\r\n\r\n"
 
 
 def body() -> bytes:
