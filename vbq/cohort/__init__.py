@@ -20,6 +20,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What completion in a notebook shows."""
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Import the notebook's names when they are asked for: the parts below need not wait for scipy."""
     if name in __all__:

@@ -7,7 +7,7 @@ model.summary; model.plot(); model.predict(frame, [5.0]); model.validate(frame).
 
 import datetime as dt
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from vbq.cohort.artefact import Labels, to_artefact
 from vbq.cohort.data.check import check_table
 from vbq.cohort.data.standard import standard_cohort
 from vbq.cohort.data.table import from_frame
+from vbq.cohort.errors import NoFit
 from vbq.cohort.fit import Fitted, Kind, Request
 from vbq.cohort.fitting import fit_cohort
 from vbq.cohort.prediction import complete_matrix, curves_of
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+KINDS: tuple[Kind, ...] = ("cox", "current-status")
+TIES: tuple[Ties, ...] = ("efron", "breslow")
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -41,6 +45,9 @@ class FitResult:
     fitted: Fitted
     digest: str
     "of the frame that was fitted, so that a validation knows it again"
+
+    def __repr__(self) -> str:
+        return self.fitted.summary
 
     @property
     def summary(self) -> "pd.DataFrame":
@@ -90,8 +97,12 @@ class FitResult:
         labels = Labels(model_id, version, "a data frame", self.digest, created, horizon_years, time_unit=time_unit)
         return to_artefact(self.fitted, labels)
 
-    def predict(self, frame: "pd.DataFrame", times: Sequence[float]) -> "pd.DataFrame":
-        """Columns row, time, survival, lower, upper; rows count from 0. Refused where the times are visits."""
+    def predict(self, frame: "pd.DataFrame", times: Sequence[float] | float) -> "pd.DataFrame":
+        """Survival at `times`, in the unit of the fitted times, with 95 % limits, of every row of `frame`.
+
+        Columns row (from 0), time, survival, lower, upper. Raises NoFit beyond the follow-up and for a Cox model of
+        visit times, UnusableCohort for missing covariates.
+        """
         import pandas as pd
 
         from vbq.cohort.fit import refuse_prediction
@@ -99,9 +110,10 @@ class FitResult:
         refuse_prediction(self.fitted)
         model = self.artefact(created=dt.date.min)
         X = complete_matrix(model, from_frame(frame))
-        c = curves_of(model, X, times)
+        at = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        c = curves_of(model, X, at)
         n, t = c.survival.shape
-        columns = {"row": np.repeat(np.arange(n), t), "time": np.tile(np.asarray(times, dtype=float), n)}
+        columns = {"row": np.repeat(np.arange(n), t), "time": np.tile(at, n)}
         values = {name: getattr(c, name).ravel() for name in ("survival", "lower", "upper")}
         return pd.DataFrame({**columns, **values})
 
@@ -117,6 +129,10 @@ class ReportResult:
     """The paper's analyses of a cohort."""
 
     analysis: Analysis
+
+    def __repr__(self) -> str:
+        d = self.document
+        return f"Report on {d['n']} people, {d['events']} events\n{self.summary.round(3).to_string(index=False)}"
 
     @property
     def document(self) -> dict[str, Any]:
@@ -158,17 +174,35 @@ def fit_model(
     *,
     time: str,
     event: str,
-    covariates: Sequence[str],
+    covariates: Sequence[str] | str,
     kind: Kind = "cox",
     ties: Ties = "efron",
     ridge: float = 0.0,
     imputations: int = 0,
     seed: int = 1,
     exact_times: bool = False,
+    splines: Mapping[str, int] | None = None,
 ) -> FitResult:
-    """Fit a model to a frame. imputations > 0: MICE instead of complete cases. Raises UnusableCohort or NoFit."""
+    """Fit a Cox (`kind` "cox") or a current-status model ("current-status") to a frame.
+
+    time, event: columns of follow-up and of 0/1. ridge: penalty on squared coefficients per SD. imputations > 0: so
+    many copies by MICE instead of complete cases. splines: covariates to bend, with 3 to 5 knots, such as {"vbq": 4}.
+    exact_times: the times are those of the events though they look like visits. Raises UnusableCohort or NoFit.
+    """
+    for name, value, choices in (("kind", kind, KINDS), ("ties", ties, TIES)):
+        if value not in choices:
+            raise NoFit(f"{name} is '{value}'; it can be {' or '.join(choices)}")
     request = Request(
-        time, event, tuple(covariates), kind, ties, ridge, exact_times, imputations=imputations, seed=seed
+        time,
+        event,
+        (covariates,) if isinstance(covariates, str) else tuple(covariates),
+        kind,
+        ties,
+        ridge,
+        exact_times,
+        splines=tuple((splines or {}).items()),
+        imputations=imputations,
+        seed=seed,
     )
     return FitResult(fit_cohort(from_frame(frame), request), digest_of(frame))
 

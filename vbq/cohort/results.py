@@ -26,6 +26,9 @@ class CheckResult:
 
     checked: Checked
 
+    def __repr__(self) -> str:
+        return "\n".join(self.checked.lines())
+
     @property
     def ok(self) -> bool:
         """Whether it can be analysed as it stands."""
@@ -56,6 +59,11 @@ class ValidationResult:
     """Discrimination, calibration and usefulness of a model on a frame."""
 
     validation: Validation
+
+    def __repr__(self) -> str:
+        d = self.validation.document
+        about = f"{d['model']} {d['version']}: {d['kind']} validation on {d['n']} people, {d['events']} events"
+        return f"{about}\n{self.summary.round(3).to_string()}"
 
     @property
     def document(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from schemas.errors import VbqError
 from vbq.cohort import check_cohort, fit_model, report_cohort
 from vbq.cohort.errors import NoFit
 
@@ -80,3 +81,41 @@ def test_the_notebook_s_names_need_no_display_library() -> None:
     words = "import sys; from vbq.cohort import fit_model; print('matplotlib' in sys.modules, 'pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_results_show_themselves_without_anybodys_values(frame) -> None:
+    model = fit_model(frame, time="follow_up", event="event", covariates=["vbq", "t_score"], kind="current-status")
+    assert repr(model).startswith("Current-status model")
+    assert "external validation on" in repr(model.validate(frame.head(150), bootstrap=20))
+    assert repr(check_cohort(frame)).endswith("sound")
+    assert repr(report_cohort(frame)).startswith(f"Report on {len(frame)} people")
+    assert "array(" not in repr(model)
+
+
+def test_completion_shows_the_names_for_notebooks() -> None:
+    import vbq.cohort
+
+    assert {"fit_model", "report_cohort", "check_cohort"} <= set(dir(vbq.cohort))
+    assert all(getattr(vbq.cohort, name).__doc__ for name in dir(vbq.cohort))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda f: f.to_dict(), {}, "give a pandas DataFrame"),
+        (lambda f: pd.concat([f, f["vbq"]], axis=1), {}, "column vbq occurs more than once"),
+        (lambda f: f.iloc[:0], {}, "no rows"),
+        (lambda f: f.assign(vbq=[4.2, "high"] * (len(f) // 2)), {}, "text where a number is expected"),
+        (lambda f: f, {"kind": "coxx"}, "kind is 'coxx'; it can be cox or current-status"),
+        (lambda f: f, {"ties": "exact"}, "ties is 'exact'"),
+        (lambda f: f, {"splines": {"age": 4}}, "not among the covariates"),
+    ],
+)
+def test_a_wrong_call_is_answered_in_words(frame, change, options, words) -> None:
+    with pytest.raises(VbqError, match=words):
+        fit_model(change(frame), time="follow_up", event="event", covariates="vbq", **options)
+
+
+def test_one_covariate_and_one_time_need_no_list(frame) -> None:
+    model = fit_model(frame, time="follow_up", event="event", covariates="vbq", kind="current-status")
+    assert list(model.predict(frame.head(2), 5)["time"]) == [5.0, 5.0]

@@ -161,7 +161,23 @@ def _slowly(cells: list[str | None]) -> tuple[Floats, Ints]:
 
 def from_frame(frame: "pd.DataFrame", source: str = "the data frame") -> Table:
     """A Table of a pandas DataFrame; rows are counted from 1."""
+    import pandas as pd
     import pyarrow as pa
 
-    arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    if not isinstance(frame, pd.DataFrame):
+        raise UnusableCohort(f"{source} is a {type(frame).__name__}; give a pandas DataFrame (pd.DataFrame(...))")
+    names = [str(name) for name in frame.columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise UnusableCohort(f"{source}: column {', '.join(repeated)} occurs more than once; rename one")
+    if frame.empty:
+        raise UnusableCohort(f"{source} has no rows or no columns")
+    try:
+        arrow = pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # objects of several types in one column: as the text that they show
+        plain = {
+            name: column.map(str, na_action="ignore") if column.dtype == object else column
+            for name, column in frame.items()
+        }
+        arrow = pa.Table.from_pandas(pd.DataFrame(plain), preserve_index=False)
     return Table(source, arrow, np.arange(1, len(frame) + 1), place="row")
