@@ -1,20 +1,26 @@
 """Regenerate docs/statistics.md: agreement with R, check values, a synthetic cohort, simulations, benchmarks.
 
-    ./run python -m benchmarks.statistics_doc [--quick]
+    ./run python -m benchmarks.statistics_doc [--quick] [--also FOLDER] [--resume]
 
---quick leaves out cohorts above 1e4 and does a tenth of the replicates; its page says so.
+--quick leaves out cohorts above 1e4 and does a tenth of the replicates; its page says so. Each section is kept below
+var/ as soon as it is done; --resume takes those of an earlier run with the same --quick that was cut short, and does
+the rest. --also names the site-packages that hold scikit-survival. Sections that want R say so where there is none.
 """
 
 import argparse
 import csv
+import json
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import cox as cox_benchmark
+from benchmarks.agreement import compare, furthest, summary, table
 from benchmarks.statistics_simulations import coverage, type_one_error, visit_times
 from vbq.cohort.data.reading import read_table
 from vbq.cohort.data.standard import standard_cohort
@@ -31,6 +37,8 @@ from vbq.simulate.cohort import simulate_cohort
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "reference_r"
 OUT = ROOT / "docs" / "statistics.md"
+STATE = ROOT / "var" / "statistics_doc"
+SEED = 7
 # risk, lower, upper in percent, from the clinical method
 CHECK_VALUES = (
     ((3.5, -1.0), (13.7, 9.0, 20.5)),
@@ -44,6 +52,9 @@ CHECK_VALUES = (
 BELOW = {
     "Agreement with R": "Largest relative differences from R 4.2 with survival 3.5.3 (tests/golden/reference_r). "
     "The promise is 1e-6. Limits are those of survfit's default, symmetric in log S.",
+    "Harder cohorts": "Made-up cohorts with heavy ties, rare levels, large effects, few people, odd scales, nearly "
+    "collinear columns, and the datasets of R's survival (`./run python -m benchmarks.agreement`): coefficients, SE, "
+    "log-likelihoods, baseline, survival with both limits, cox.zph, concordance and its SE, as relative differences.",
     "Check values of lin2025-vbq-t": "Risk within five years with its 95 % interval.",
     "The paper's tables from a synthetic cohort": "`vbq simulate cohort --n 137 --seed 1`: women who do not exist, "
     "whose analysis gives the published figures.",
@@ -195,19 +206,56 @@ def simulations(scale: float) -> list[str]:
     return lines
 
 
-def page(*, quick: bool) -> str:
+def harder() -> list[str]:
+    """Cohorts that were made to be hard, and R's own datasets."""
+    if shutil.which("Rscript") is None:
+        return ["(Rscript is not on the path here: not measured.)"]
+    rows = list(compare(SEED))
+    return [summary(rows), "", "The ten that lie furthest from R as it comes:", "", *table(furthest(rows, 10))]
+
+
+def benchmarks(largest: int) -> list[str]:
+    found = cox_benchmark.measure(largest)
+    return [cox_benchmark.table(found), "", *cox_benchmark.goals(found)]
+
+
+class Kept:
+    """Sections that are done, in a file that outlives a run which is cut short."""
+
+    def __init__(self, *, quick: bool, resume: bool) -> None:
+        self.file = STATE / ("quick.json" if quick else "full.json")
+        self.sections: dict[str, list[str]] = {}
+        if resume and self.file.exists():
+            self.sections = json.loads(self.file.read_text(encoding="utf-8"))
+
+    def section(self, title: str, work: Callable[[], list[str]]) -> list[str]:
+        """The lines of a section: kept, or made now."""
+        if title in self.sections:
+            sys.stderr.write(f"{title}: kept from an earlier run\n")
+            return self.sections[title]
+        sys.stderr.write(f"{title} ...\n")
+        start = time.monotonic()
+        self.sections[title] = work()
+        sys.stderr.write(f"    {time.monotonic() - start:.0f} s\n")
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.write_text(json.dumps(self.sections), encoding="utf-8")
+        return self.sections[title]
+
+
+def page(*, quick: bool, resume: bool = False) -> str:
     """The whole page."""
     scale = 0.1 if quick else 1.0
     parts: list[tuple[str, list[str]]] = []
+    kept = Kept(quick=quick, resume=resume)
     for title, work in (
         ("Agreement with R", lambda: [*agreement(), *default_steps()]),
+        ("Harder cohorts", harder),
         ("Check values of lin2025-vbq-t", check_values),
         ("The paper's tables from a synthetic cohort", lambda: synthetic_tables(1)),
         ("Simulations", lambda: simulations(scale)),
-        ("Benchmarks", lambda: [cox_benchmark.table(cox_benchmark.measure(10_000 if quick else 1_000_000))]),
+        ("Benchmarks", lambda: benchmarks(10_000 if quick else 1_000_000)),
     ):
-        sys.stderr.write(f"{title} ...\n")
-        parts.append((title, work()))
+        parts.append((title, kept.section(title, work)))
     text = dict(parts)
     head = [
         "# Statistics: what was checked",
@@ -224,10 +272,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--also", type=Path, help="site-packages with scikit-survival, searched after our own")
+    parser.add_argument("--resume", action="store_true", help="take the finished sections of a run that was cut short")
     options = parser.parse_args()
     if options.also:
         sys.path.append(str(options.also))
-    OUT.write_text(page(quick=options.quick), encoding="utf-8")
+    OUT.write_text(page(quick=options.quick, resume=options.resume), encoding="utf-8")
     sys.stderr.write(f"written to {OUT.relative_to(ROOT)}\n")
 
 
