@@ -1,8 +1,9 @@
 """From an event over HTTP to the stored RiskAssessment, with given regions: `./run python -m benchmarks.pipeline [N]`.
 
 The stack is the real one (`vbq up`); each patient has a study of some 60 slices (T1, T2 and axial series). Prints p50
-and p95 one by one, what each process holds in memory afterwards, then how many RiskAssessments a minute come of N
-patients that are sent at once, with one worker child and with two: with a study, and with values alone.
+and p95 one by one, what CPU each process took for a patient (other programs on the machine hardly change that) and what
+it holds in memory, then how many RiskAssessments a minute come of N patients that are sent at once, with one worker
+child and with two: with a study, and with values alone.
 """
 
 import contextlib
@@ -67,14 +68,22 @@ def one(base: str, document: Json, name: str) -> float:
     raise SystemExit(f"no RiskAssessment within {LIMIT_SECONDS:.0f} s")
 
 
-def memory(root: int) -> list[tuple[str, float]]:
-    """(command, MB resident) of every process below `root`."""
+def family(root: int) -> list[tuple[int, str, float]]:
+    """(process id, command, MB resident) of every process below `root`."""
     lines = subprocess.run(["ps", "-eo", "pid,ppid,rss,args"], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 3) for line in lines.splitlines()[1:]]
-    family = {root}
+    mine = {root}
     for _ in range(4):
-        family |= {int(row[0]) for row in rows if int(row[1]) in family}
-    return [(" ".join(row[3].split()[1:4])[:40], int(row[2]) / 1024) for row in rows if int(row[0]) in family]
+        mine |= {int(row[0]) for row in rows if int(row[1]) in mine}
+    named = [(int(row[0]), " ".join(row[3].split()[1:4])[:40], int(row[2]) / 1024) for row in rows]
+    return [row for row in named if row[0] in mine]
+
+
+def cpu_seconds(pids: list[int]) -> dict[int, float]:
+    """User and system time of each process, with that of its children that ended."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = {pid: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids}
+    return {pid: sum(map(int, row[11:15])) / ticks for pid, row in fields.items()}
 
 
 def main() -> None:
@@ -154,15 +163,21 @@ def plain_patient(template: str, name: str) -> Json:
 def report(base: str, template: str, patients: int, root: int) -> None:
     """Measure and print."""
     names = [f"bench-{number}" for number in range(1, patients + 2)]
-    took = [one(base, for_patient(template, name), name) for name in names]
+    took = [one(base, for_patient(template, names[0]), names[0])]
+    processes = family(root)
+    before = cpu_seconds([pid for pid, _, _ in processes])
+    took += [one(base, for_patient(template, name), name) for name in names[1:]]
+    after = cpu_seconds([pid for pid, _, _ in processes])
     steady = sorted(took[1:])
     p50, p95 = steady[len(steady) // 2], steady[int(len(steady) * 0.95)]
     table = Table("first, ms", "p50, ms", "p95, ms", title=f"Event to RiskAssessment, {patients} patients one by one")
     table.add_row(f"{took[0]:,.0f}", f"{p50:,.0f}", f"{p95:,.0f}")
     Console().print(table)
-    held = Table("process", "MB resident", title="Memory afterwards")
-    for command, megabytes in memory(root):
-        held.add_row(command, f"{megabytes:.0f}")
+    held = Table("process", "CPU per patient, ms", "MB resident", title="What each process takes")
+    megabytes = {pid: mb for pid, _, mb in family(root)}
+    for pid, command, _ in processes:
+        held.add_row(command, f"{1000 * (after[pid] - before[pid]) / patients:,.0f}", f"{megabytes.get(pid, 0):.0f}")
+    held.add_row("all", f"{1000 * (sum(after.values()) - sum(before.values())) / patients:,.0f}", "")
     Console().print(held)
 
 

@@ -18,6 +18,7 @@ LONGEST_PAUSE_SECONDS = 10.0
 SETTLED_SECONDS = 60.0
 LONGEST_SILENCE_SECONDS = 15.0
 LONGEST_STOP_SECONDS = 5.0
+STOP_LOOK_SECONDS = 1.0
 LONGEST_START_SECONDS = 90.0
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Child:
     stopped: Callable[[int], bool] = lambda _: False
     """Whether the process with this id, or one that works for it, is stopped (SIGSTOP)."""
     stopped_since: float | None = None
+    stop_look_at: float = 0.0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     losses: int = 0
@@ -157,7 +159,10 @@ class Supervisor:
             begun = child.silence.heard_at > child.started_at
             if silent > (child.longest_silence_seconds if begun else LONGEST_START_SECONDS):
                 return True
-        if child.process is None or not child.stopped(child.process.pid):
+        if now < child.stop_look_at or child.process is None:
+            return False
+        child.stop_look_at = now + STOP_LOOK_SECONDS  # it reads the kernel's tables: not ten times a second
+        if not child.stopped(child.process.pid):
             child.stopped_since = None
             return False
         child.stopped_since = child.stopped_since or now

@@ -23,6 +23,7 @@ class Wakeups:
         self._database = database
         self._again_seconds = again_seconds
         self._clock = clock
+        self._busy_at = -QUIET_SECONDS
 
     def lead(self, holder: str, *, seconds: float) -> bool:
         """Take or renew the sweeper's lease; False while another holder has it that may be alive."""
@@ -79,6 +80,8 @@ class Wakeups:
         with self._database.read() as connection:  # most sweeps find nothing and need not write
             some = self._some(connection, now)
             idle = None if some else self._when_idle(connection, now)
+        if some:
+            self._busy_at = now
         if not some and idle is None:
             return []
         with self._database.write() as connection:
@@ -88,7 +91,7 @@ class Wakeups:
             return [*events[::BATCH], *self._jobs(connection, now)]
 
     def _when_idle(self, connection: Connection, now: float) -> int | None:
-        """A job that nobody waits for, where it holds nobody up: nothing to do now, and no event for a while."""
+        """A job that nobody waits for, where it holds nobody up: no event, nothing due, nobody at work for a while."""
         waits = and_(jobs.c.when_idle, jobs.c.state == "due", jobs.c.due_at > now)
         job = connection.scalar(select(jobs.c.id).where(OPEN_JOBS, waits).order_by(jobs.c.due_at).limit(1))
         if job is None:
@@ -100,8 +103,11 @@ class Wakeups:
         work = select(jobs.c.id).where(OPEN_JOBS, or_(jobs.c.state == "running", soon), not_(jobs.c.when_idle))
         called = select(jobs.c.id).where(OPEN_JOBS, jobs.c.when_idle, jobs.c.state == "due", jobs.c.due_at <= now)
         events = select(inbox.c.id).where(OPEN_EVENTS, inbox.c.state.in_(("pending", "running")))
-        busy = any(connection.scalar(one.limit(1)) is not None for one in (work, called, events))
-        return None if busy else int(job)
+        if any(connection.scalar(one.limit(1)) is not None for one in (work, events)):
+            self._busy_at = now
+        if self._busy_at > now - QUIET_SECONDS or connection.scalar(called.limit(1)) is not None:
+            return None
+        return int(job)
 
     def _some(self, connection: Connection, now: float) -> bool:
         events = select(inbox.c.id).where(OPEN_EVENTS, *self._due_events(now)).limit(1)

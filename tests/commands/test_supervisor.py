@@ -63,6 +63,7 @@ def test_what_was_killed_is_started_again(watched: Supervisor) -> None:
 
 def test_what_is_frozen_is_killed_and_started_again(watched: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONGEST_STOP_SECONDS", 0.2)
+    monkeypatch.setattr(module, "STOP_LOOK_SECONDS", 0.05)
     part = child(STAYS, stopped=lambda pid: stopped(pid, leader_only=False))
     watched.start(part)
     before = pid_of(part)

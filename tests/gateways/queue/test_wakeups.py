@@ -125,6 +125,8 @@ def test_a_run_that_nobody_waits_for_begins_when_nothing_else_is_to_be_done(
     with database.write() as connection:
         jobs.finish(connection, other)
     second = measured(database, jobs, "t")
+    assert wakeups.due() == [], "somebody was at work a moment ago: more may follow"
+    clock.pass_(QUIET_SECONDS)
     assert wakeups.due() == [("measure", row)]
     assert wakeups.due() == [], "one at a time: the next when this one is at work"
     job = claimed(jobs, row)
