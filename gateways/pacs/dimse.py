@@ -10,7 +10,7 @@ from gateways.dicom.headers import Instance, read_instance
 from gateways.dicom.limits import DicomLimits
 from gateways.dicom.series import series_header
 from gateways.pacs.archive import absent
-from gateways.pacs.dimse_association import Association, associated
+from gateways.pacs.dimse_association import Association, associated, unsent
 from gateways.pacs.dimse_taking import Taking
 from gateways.pacs.endpoints import is_uid
 from gateways.pacs.multipart import PartWriter
@@ -35,8 +35,10 @@ def fetch_study(archive: DimseArchive, study_uid: str, scratch: Path, limits: Di
             probe(association, _of(study_uid, uid), modality, images, scratch=scratch, limits=limits)
             for uid, (modality, images) in found.items()
         ]
-        choice = choose_series(headers)
+        choice = choose_series([header for header in headers if header is not None])
         if choice.header is None:
+            if None in headers:  # it may be the one
+                raise unsent(archive)
             reason = no_series(choice)
             raise NotMeasurable(reason.text, code=reason.code)
         suitable = [verdict.series_uid for verdict in choice.verdicts if verdict.score > 0]
@@ -90,8 +92,11 @@ def probe(
     *,
     scratch: Path,
     limits: DicomLimits,
-) -> SeriesHeader:
-    """The header of a series, from its first image. All its images are taken to be like that one."""
+) -> SeriesHeader | None:
+    """The header of a series, from its first image; None where the archive could not send it.
+
+    All its images are taken to be like that one.
+    """
     uid, folder = keys["SeriesInstanceUID"], scratch / "probe"
     folder.mkdir(parents=True, exist_ok=True)
     if not images:
@@ -100,10 +105,11 @@ def probe(
         folder, max_bytes=limits.study_bytes, max_parts=2
     )  # one more than it may be, as none is kept that was not asked for
     wanted = {**keys, "SOPInstanceUID": images[0]}
-    association.retrieve("IMAGE", wanted, Taking(wanted, writer), images=0)
+    if not association.retrieve("IMAGE", wanted, Taking(wanted, writer), images=1, needed=False):
+        return None
     file = folder / "00000.dcm"
     try:
-        read = read_instance(file) if writer.parts else None
+        read = read_instance(file)
     except Rejected:
         read = None
     file.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
 PENDING = (0xFF00, 0xFF01)
 SUCCESS, SOME_FAILED, DESTINATION_UNKNOWN = 0x0000, 0xB000, 0xA801
+ENDED = -1
 EXCHANGE_S = 90.0  # one retrieval, however slowly it trickles; a worker's task ends after VBQ_TASK_SECONDS
 LATE_S = 2.0  # some archives report the end of a C-MOVE before the last image is through
 CANCEL_S = 3.0
@@ -84,8 +85,13 @@ class Association:
                     "the archive's answer to a query failed; it will be asked again", code="pacs-find"
                 )
 
-    def retrieve(self, level: str, keys: Mapping[str, str], taking: Taking, *, images: int) -> None:
-        """Have `images` images sent to `taking`. Raises PacsUnavailable where they do not come, TooLarge."""
+    def retrieve(
+        self, level: str, keys: Mapping[str, str], taking: Taking, *, images: int, needed: bool = True
+    ) -> bool:
+        """Have `images` images sent to `taking`; whether they came, which is no error unless they are `needed`.
+
+        Raises PacsUnavailable where they do not come or the archive stands still, TooLarge.
+        """
         how = _how(self._archive)
         self._arrivals.taking = taking
         try:
@@ -108,12 +114,12 @@ class Association:
                 "our address and port; it will be asked again",
                 code="pacs-move-destination",
             )
-        if status not in (SUCCESS, SOME_FAILED):
-            raise PacsUnavailable(
-                "the archive did not send what it was asked for; it will be asked again", code=how.code
-            )
-        if taking.images < images:
+        came = status in (SUCCESS, SOME_FAILED) and taking.images >= images
+        if status == ENDED or (needed and status not in (SUCCESS, SOME_FAILED)):
+            raise unsent(self._archive)
+        if needed and not came:
             raise PacsUnavailable("the archive sent a part of a series; it will be asked again", code="pacs-cut")
+        return came
 
     def check(self) -> None:
         """Raises PacsUnavailable unless the archive takes queries and our way to retrieve."""
@@ -127,8 +133,8 @@ class Association:
             )
 
     def _ask(self, query: Dataset, how: How, taking: Taking) -> int:
-        """The last status; -1 where the association ended before one came."""
-        status, move = -1, self._archive.move
+        """The last status; ENDED where the association did before one came."""
+        status, move = ENDED, self._archive.move
         if move is None:
             answers = self._association.send_c_get(query, how.model)
         else:
@@ -212,12 +218,19 @@ def _associate(archive: DimseArchive, arrivals: Arrivals) -> Any:
     return association
 
 
+def unsent(archive: DimseArchive) -> PacsUnavailable:
+    """The archive says that it failed."""
+    return PacsUnavailable(
+        "the archive did not send what it was asked for; it will be asked again", code=_how(archive).code
+    )
+
+
 def _how(archive: DimseArchive) -> How:
     return GET if archive.move is None else MOVE
 
 
 def _status(answer: Dataset) -> int:
-    return int(answer.Status) if "Status" in answer else -1
+    return int(answer.Status) if "Status" in answer else ENDED
 
 
 def _query(level: str, keys: Mapping[str, str]) -> Dataset:

@@ -39,6 +39,7 @@ class Peer:
         self.strays: list[Any] = []
         self.cancelled = False
         self.refusal: int | None = None  # of a C-MOVE of a whole series
+        self.unsent: set[str] = set()  # series of which a C-MOVE brings nothing
 
     def matching(self, query: Dataset) -> list[Any]:
         keys = [key for key in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID") if query.get(key)]
@@ -82,6 +83,9 @@ class Peer:
         yield len(rows) + len(self.strays)
         if whole and self.refusal is not None:
             yield self.refusal, None
+            return
+        if event.identifier.SeriesInstanceUID in self.unsent:
+            yield 0xA702, None
             return
         for row in [*self.strays, *rows]:
             self.sent.append((event.identifier.QueryRetrieveLevel, row.SeriesInstanceUID))

@@ -91,6 +91,16 @@ def test_a_move_that_fails_is_asked_for_again(
     assert "2.25" not in caught.value.detail
 
 
+def test_a_series_that_cannot_be_sent_stands_in_nobodys_way(peer: Peer, tmp_path: Path, rois: dict[str, Any]) -> None:
+    """It may be one that is no picture; but if it could be the only T1, nothing is said before it came."""
+    peer.unsent = {"2.25.9.2"}
+    assert vbq_of(locate(STUDY, [], moving(peer), scratch=tmp_path / "scratch"), rois) == pytest.approx(4.0)
+    peer.unsent = {"2.25.9.1"}
+    with pytest.raises(PacsUnavailable) as caught:
+        locate(STUDY, [], moving(peer), scratch=tmp_path / "other")
+    assert caught.value.reason_code == "pacs-move"
+
+
 def test_a_move_that_stands_still_is_cancelled(peer: Peer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     peer.fault = "hangs"
     monkeypatch.setattr(dimse_association, "SECONDS", 1.0)

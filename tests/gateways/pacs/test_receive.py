@@ -1,11 +1,13 @@
 """Studies that are sent to us: who may send, what is taken, what becomes of it. Sent by pynetdicom's own SCU."""
 
+import gc
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,28 @@ def test_half_a_message_and_a_lying_length_stop_nobody(writer: Any, studies: Rec
             lying.sendall(b"\x01\x00\xff\xff\xff\xff" + bytes(1000))  # 4 GiB are to come
             assert send(port, [writer.dataset(0)]) == [0]
             assert lying.recv(1) == b"", "it is closed before they are waited for"
+
+
+# pynetdicom leaves the socket of a connection that nobody took for the garbage collector to close, which warns
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_at_its_end_who_is_sending_may_finish_and_nobody_new_is_let_in(writer: Any, studies: ReceivedStudies) -> None:
+    entity = AE(ae_title="SCANNER")
+    entity.requested_contexts = [build_context(MRImageStorage, [ExplicitVRLittleEndian])]
+    with ExitStack() as stack:
+        port = stack.enter_context(scp(studies))
+        association = entity.associate("127.0.0.1", port, ae_title="VBQ")
+        assert association.send_c_store(writer.dataset(0)).Status == 0
+        ending = threading.Thread(target=stack.close)
+        ending.start()
+        until = time.monotonic() + 20
+        while send(port, []) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+        assert association.send_c_store(writer.dataset(1)).Status == 0
+        association.release()
+        ending.join(30)
+        assert not ending.is_alive()
+    gc.collect()
+    assert [row.instances for row in studies.all()] == [2]
 
 
 def test_a_port_that_is_taken_is_said(studies: ReceivedStudies) -> None:
