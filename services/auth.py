@@ -6,6 +6,7 @@ A refusal is a 401 that says which check failed, never what was sent.
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -189,10 +190,16 @@ class Gate:
         """Somebody without credentials, who gets in in development alone."""
         if not self._open:
             raise refused("send `Authorization: Bearer` with a token")
-        if urlsplit(f"//{request.host}").hostname not in self._hosts:
+        if hostname_of(request.host) not in self._hosts:
             # A page on the web may point its own name at 127.0.0.1 and read this service through a browser.
             raise BadRequest("in development mode the Host header must name this machine's loopback address")
         return OPEN
+
+
+@lru_cache(maxsize=16)
+def hostname_of(host: str) -> str | None:
+    """The name in a Host header, without its port."""
+    return urlsplit(f"//{host}").hostname
 
 
 def caller_of(sender: Sender) -> Caller:

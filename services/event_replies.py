@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from schemas.errors import Issue
 from schemas.events import Receipt
 from schemas.fhir.events import ParsedEvents
@@ -16,13 +18,14 @@ Receipts = Sequence[Receipt | None]
 
 
 def receipt_text(receipts: Receipts) -> str:
-    """`{"receipt": [...]}` as JSON text: FHIR has no element of its own for it."""
+    """`{"receipt": [...]}` as JSON text, in ASCII (it may stand in a header): FHIR has no element of its own for it."""
     rows = [
         {"event": row.event, "resource": row.resource, "version": row.version, "repeat": row.repeat}
         for row in receipts
         if row is not None
     ]
-    return json.dumps({"receipt": rows}, ensure_ascii=True, separators=(",", ":"))
+    text = msgspec.json.encode({"receipt": rows}).decode()
+    return text if text.isascii() else json.dumps({"receipt": rows}, separators=(",", ":"))
 
 
 def receipt_outcome(receipts: Receipts, skipped: Sequence[Issue]) -> Json:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, NamedTuple
 
 from flask import Blueprint, Response, request
+from msgspec.json import encode
 
 from gateways.queue.room import Room
 from gateways.settings import Settings
@@ -125,7 +126,7 @@ class Intake:
             case "resource":  # HAPI reads the answer to its PUT as the resource
                 return fhir_reply(parsed.resource, 200, {"VBQ-Receipt": receipt_text(receipts)})
             case "bundle-response":
-                return fhir_reply(bundle_response(parsed, receipts), status)
+                return fhir_reply(encode(bundle_response(parsed, receipts)), status)
             case "message-response":
                 answer = message_response(
                     parsed.header or {},
@@ -136,7 +137,7 @@ class Intake:
                 )
                 return fhir_reply(answer, status)
             case _:
-                return fhir_reply(receipt_outcome(receipts, skipped), status)
+                return fhir_reply(encode(receipt_outcome(receipts, skipped)), status)
 
     def _count(self, new: int, repeats: int) -> None:
         if new:

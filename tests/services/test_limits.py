@@ -13,11 +13,11 @@ import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import event
 from werkzeug.exceptions import TooManyRequests
 
 from gateways.queue.room import LOOK_SECONDS, Room
 from gateways.settings import Settings
+from gateways.store import database as database_module
 from gateways.store.database import Database
 from schemas.config import Sender
 from schemas.errors import StoreUnavailable
@@ -158,11 +158,18 @@ def test_a_nearly_full_disk_is_noticed_before_it_is_full(tmp_path: Path, make_ap
         assert (response.status_code, response.get_json()["issue"][0]["code"]) == (503, "transient")
 
 
-def test_a_database_at_its_bound_accepts_nothing_that_is_not_written(make_app: Callable[..., Flask]) -> None:
+def test_a_database_at_its_bound_accepts_nothing_that_is_not_written(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = database_module._prepare
+
+    def bounded(connection: Any, **options: Any) -> None:
+        prepare(connection, **options)
+        connection.execute("PRAGMA max_page_count = 400")
+
+    monkeypatch.setattr(database_module, "_prepare", bounded)  # every connection, whoever makes it
     app = make_app(min_free_bytes=0)
-    database: Database = app.extensions["outside"].database
-    event.listen(database._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count = 400"))
-    database._engine.dispose()
+    app.extensions["outside"].database._engine.dispose()
     accepted, rows = fill(app)
     assert accepted == rows > 5
 
