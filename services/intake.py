@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from flask import Blueprint, Response, request
 from msgspec.json import encode
+from werkzeug.exceptions import BadRequest
 
 from gateways.queue.room import Room
 from gateways.settings import Settings
@@ -23,6 +24,8 @@ from services.metrics import Metrics
 from services.outside import Outside
 
 LONG_BYTES: Final = 2**17  # a Bundle of this size takes some 20 ms to read
+
+UNREADABLE: Final = "the body's chunks are empty or cannot be read; state Content-Length: 0 where nothing is sent"
 
 
 class Intake:
@@ -81,6 +84,8 @@ class Intake:
     def _read(self, asked: Asked, type_: str | None, id_: str | None) -> "Arrived":
         """What came, if its sender may send it and there is room for it."""
         caller = self._gate.sender(asked, asked.body)
+        if not asked.body and asked.method == "POST" and "Transfer-Encoding" in asked.headers:
+            raise BadRequest(UNREADABLE)  # the web server ends what it cannot read as chunks without a word
         self._room.check()
         now = dt.datetime.now(dt.UTC)
         what = meant(asked, type_, id_)

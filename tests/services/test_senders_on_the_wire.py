@@ -78,6 +78,12 @@ def test_a_body_may_come_in_chunks(stack: Stack) -> None:
     assert status(talk(stack, head(FHIR, "Transfer-Encoding: chunked"), *chunks, b"0\r\n\r\n")) == 202
 
 
+def test_chunks_that_cannot_be_read_are_no_hook_without_payload(stack: Stack) -> None:
+    for broken in (body(), b"zz\r\n" + body(), b"0\r\n\r\n"):
+        answer = talk(stack, head(FHIR, "Transfer-Encoding: chunked") + broken)
+        assert not answer or status(answer) == 400, answer
+
+
 def test_a_sender_may_wait_to_be_told_to_go_on(stack: Stack) -> None:
     content = body()
     headers = (FHIR, "Expect: 100-continue", f"Content-Length: {len(content)}")
