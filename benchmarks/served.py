@@ -11,7 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from commands.processes import serve_command
 from gateways.settings import Settings
@@ -32,11 +32,14 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(config: Path | None = None, *, open_: bool = True, directory: Path | None = None) -> Iterator[Served]:
-    """The service until the block ends, with its tables made. `directory`: where its data lies."""
+def served(
+    config: Path | None = None, *, open_: bool = True, directory: Path | None = None, database: str | None = None
+) -> Iterator[Served]:
+    """The service until the block ends, with its tables made. `directory`: where its data lies. `database`: a URL."""
     with tempfile.TemporaryDirectory() as temporary:
         port = free_port()
-        given = {"data_dir": directory or Path(temporary) / "data", "port": port, "dev_open": open_}
+        given: dict[str, Any] = {"data_dir": directory or Path(temporary) / "data", "port": port, "dev_open": open_}
+        given |= {"database_url": database} if database else {}
         settings = Settings(**given, config=config, log_level="ERROR")
         Database(settings.database).migrate()
         variables = {f"VBQ_{name.upper()}": str(value) for name, value in given.items()}
