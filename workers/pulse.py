@@ -59,7 +59,10 @@ class Watch:
                 if parent is None:
                     path.unlink(missing_ok=True)
                 continue  # another worker's, or a stranger's who has the number of a dead one
-            touched = path.stat().st_mtime
+            try:
+                touched = path.stat().st_mtime
+            except OSError:
+                continue  # its own end, this moment
             before, looks = self._seen.get(pid, (touched, 0))
             looks = looks + 1 if touched == before else 0
             if looks > MOST_LOOKS:

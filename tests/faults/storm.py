@@ -26,6 +26,7 @@ CANARY = "quetzal"
 """In every name and id of a patient, so that it can be looked for."""
 FLOWING = [f"{CANARY}-{number}" for number in range(5)]
 PAUSE_SECONDS = 0.25
+FLOW_SECONDS = 0.5
 SOON_SECONDS = 150.0
 
 
@@ -74,7 +75,7 @@ class Storm:
     """One run over one stage."""
 
     def __init__(
-        self, stage: Stage, study: Path, *, patients: Sequence[str] = FLOWING, pause_seconds: float = PAUSE_SECONDS
+        self, stage: Stage, study: Path, *, patients: Sequence[str] = FLOWING, pause_seconds: float = FLOW_SECONDS
     ) -> None:
         """`patients`: whose values flow in, one every `pause_seconds`."""
         self.stage = stage
