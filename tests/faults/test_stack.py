@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -168,8 +169,8 @@ def test_one_life_of_a_stack(own_stack: Any, small_study: Path) -> None:
     everybody = stack.children("")
     stack.kill()
     until(lambda: not [pid for pid in everybody if Path(f"/proc/{pid}/cmdline").exists() and _lives(pid)], 60)
-    stack.start()
-    assert final(stack, "a") is not None
+    with socket.create_server(("127.0.0.1", stack.port)):  # the start after it: tests/faults/storm.py
+        pass
 
 
 def _lives(pid: int) -> bool:
