@@ -17,7 +17,7 @@ OTHER_WORDS = re.compile(
 )
 FAT_WORDS = re.compile(
     r"(?<![a-z0-9])(?:fs|fatsat|fat[-_ ]?sat|fat[-_ ]?sup\w*|spair|spir|stir|tirm|water|chess)(?![a-z0-9])"
-    r"|dixon.*[-_ ]w\b",
+    r"|dixon.*[-_ ]w(?![a-z0-9/])",
     re.IGNORECASE,
 )
 FAT_SATURATED_OPTIONS = frozenset({"FS", "FAT_SAT", "FATSAT", "SFS"})
@@ -27,7 +27,7 @@ DIXON_PARTS = frozenset(
 )
 DIXON_WORDS = re.compile(
     r"(?<![a-z])(?:opp(?:osed)?|out)[-_ ]*(?:of[-_ ]*)?ph(?:ase)?(?![a-z])|(?<![a-z])fat[-_ ]?frac"
-    r"|(?:dixon|flex|ideal).*[-_ :](?:opp|op|out|oop|f|w|fat|water)(?![a-z0-9])|^\s*(?:fat|water)\s*:",
+    r"|(?:dixon|flex|ideal).*[-_ :](?:opp|op|out|oop|f|w|fat|water)(?![a-z0-9/])|^\s*(?:fat|water)\s*:",
     re.IGNORECASE,
 )
 

@@ -77,6 +77,8 @@ def test_what_speaks_against_a_series_is_named(header: SeriesHeader, changes: di
         "sT1W",
         "t1_tse_dixon_sag_in",
         "T1 IDEAL sag in phase",
+        "T1 FLEX sag w/o contrast",
+        "T1 dixon sag in W/O",
         "T1 sag FOV outer",
     ],
 )
