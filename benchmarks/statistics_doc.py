@@ -59,7 +59,8 @@ BELOW = {
     "The paper's tables from a synthetic cohort": "`vbq simulate cohort --n 137 --seed 1`: women who do not exist, "
     "whose analysis gives the published figures.",
     "Simulations": "Truth known, 95 % intervals nominal. The error after ± is that of the simulation.",
-    "Benchmarks": "CPU milliseconds to fit 6 covariates, medians, one core (`./run python -m benchmarks.cox`).",
+    "Benchmarks": "CPU milliseconds to fit 6 covariates, medians, one core (`./run python -m benchmarks.cox`). "
+    "The commands with a file of a million people: `./run python -m benchmarks.cohort_scale`.",
 }
 
 
