@@ -17,6 +17,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     select,
     update,
 )
@@ -291,7 +292,9 @@ class _Kept(Generic[Item]):
 def _view_statement() -> Any:
     patient: ColumnElement[str] = bindparam("patient", type_=Text())
     waiting = exists().where(inbox.c.patient == patient, OPEN_EVENTS, inbox.c.state != "dead")
-    working = exists().where(jobs.c.patient == patient, OPEN_JOBS, jobs.c.state != "dead", jobs.c.kind != "publish")
+    awaited = not_(jobs.c.when_idle)  # a comparison that waits for an idle moment keeps nobody waiting for a result
+    at_work = and_(OPEN_JOBS, jobs.c.state != "dead", jobs.c.kind != "publish", awaited)
+    working = exists().where(jobs.c.patient == patient, at_work)
     known = exists().where(resources.c.patient == patient)
     one = select(literal(1).label("one")).subquery()
     mine = and_(assessments.c.patient == patient, CURRENT)

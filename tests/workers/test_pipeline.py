@@ -52,6 +52,7 @@ def test_a_study_and_a_t_score_become_a_risk(hands: Any, study: dict[str, Any]) 
         "Observation",
         "Provenance",
     }
+    hands.idle()
     assert hands.bench.inbox.stats() | {"oldest_pending_seconds": 0} == {
         "accepted": 3,
         "done": 3,
@@ -319,6 +320,7 @@ def test_an_event_that_is_not_fhir_is_a_dead_letter_without_values(hands: Any) -
 def test_events_that_touch_nothing_but_meta_do_not_measure_again(hands: Any, study: dict[str, Any]) -> None:
     hands.push(records.patient(), {**study, "meta": {"versionId": "1"}}, records.t_score())
     hands.work()
+    hands.idle()
     done = hands.job("measure").done
     hands.push({**study, "meta": {"versionId": "2"}})
     hands.work()
