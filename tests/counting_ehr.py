@@ -8,30 +8,26 @@ import json
 import threading
 import uuid
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.loopback import LoopbackServer
 
 Json = dict[str, Any]
 
 
-class CountingEhr(ThreadingHTTPServer):
+class CountingEhr(LoopbackServer):
     """On a free loopback port, in a thread. `silent`: so many transactions are committed and not answered."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.guard = threading.Lock()
         self.store: dict[tuple[str, str], Json] = {}
         self.creates: Counter[tuple[str, str]] = Counter()
         self.transactions = 0
         self.silent = 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-
-    @property
-    def port(self) -> int:
-        return int(self.server_port)
 
     def close(self) -> None:
         self.shutdown()

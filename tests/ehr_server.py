@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,22 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.loopback import LoopbackServer, serving
+
 AGREES = object()  # a transaction response that says 201 for every entry
 
 
-class Server(HTTPServer):
+class Server(LoopbackServer):
     """Answers as it was told and remembers what came."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.answer: tuple[int, dict[str, str], Any] = (200, {}, {})
         self.came: list[tuple[str, dict[str, str], Any]] = []
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/fhir"
+        return f"http://127.0.0.1:{self.port}/fhir"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -54,11 +56,8 @@ class Handler(BaseHTTPRequestHandler):
 def running() -> Iterator[Server]:
     """A server on a free port, in a thread."""
     server = Server()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def reply(*statuses: str) -> dict[str, Any]:

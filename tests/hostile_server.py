@@ -2,11 +2,12 @@
 
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.loopback import LoopbackServer, serving
 
 Json = dict[str, Any]
 
@@ -111,14 +112,7 @@ def hostile(script: Script) -> Iterator[Hostile]:
 
     for method in ("GET", "POST", "PUT", "DELETE"):
         setattr(Handler, f"do_{method}", Handler.handle_any)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    here.root = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    server = LoopbackServer(Handler)
+    here.root = f"http://127.0.0.1:{server.port}"
+    with serving(server):
         yield here
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,13 +1,12 @@
 """A small FHIR server on loopback: answers reads and searches from a dictionary, and notes who asked for what."""
 
 import contextlib
-import json
-import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote
+
+from tests.hostile_server import Answer, Asked, bundle, hostile
 
 Json = dict[str, Any]
 
@@ -24,49 +23,25 @@ class FhirServer:
 
     def bundle(self, path: str, *resources: Json, following: str | None = None) -> None:
         """Answer `path` with a searchset."""
-        body: Json = {"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": row} for row in resources]}
-        if following:
-            body["link"] = [{"relation": "next", "url": following}]
-        self.answers[path] = (200, body)
+        self.answers[path] = (200, bundle(*resources, following=following))
+
+    def __call__(self, asked: Asked) -> Answer:
+        path = unquote(asked.path)
+        self.asked.append((path, asked.token))
+        self.cookies.append(asked.headers.get("cookie"))
+        time.sleep(self.seconds)
+        known = max((name for name in self.answers if path.startswith(name)), key=len, default=None)
+        status, body = self.answers[known] if known else (404, {"resourceType": "OperationOutcome"})
+        if asked.method != "GET":
+            status, body = 501, {"resourceType": "OperationOutcome"}
+        headers = {"Set-Cookie": "session=one", "Content-Type": "application/fhir+json"}
+        return Answer(status, body, {**headers, **({"Location": body["location"]} if 300 <= status < 400 else {})})
 
 
 @contextlib.contextmanager
 def fhir_server() -> Iterator[FhirServer]:
     """Serves until the block ends."""
     here = FhirServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            path = unquote(self.path).removeprefix("/fhir/")
-            here.asked.append((path, self.headers.get("Authorization")))
-            here.cookies.append(self.headers.get("Cookie"))
-            time.sleep(here.seconds)
-            known = max((name for name in here.answers if path.startswith(name)), key=len, default=None)
-            status, body = here.answers[known] if known else (404, {"resourceType": "OperationOutcome"})
-            raw = json.dumps(body).encode()
-            with contextlib.suppress(OSError):  # the client may have given up
-                self.send_response(status)
-                if status in (301, 302, 307):
-                    self.send_header("Location", body["location"])
-                self.send_header("Set-Cookie", "session=one")
-                self.send_header("Content-Type", "application/fhir+json")
-                self.send_header("Content-Length", str(len(raw)))
-                self.end_headers()
-                self.wfile.write(raw)
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    here.base = f"http://127.0.0.1:{server.server_port}/fhir"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with hostile(here) as hosted:
+        here.base = hosted.base
         yield here
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

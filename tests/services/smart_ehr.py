@@ -8,13 +8,14 @@ import contextlib
 import hashlib
 import json
 import secrets
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import jwt
+
+from tests.loopback import LoopbackServer, serving
 
 Json = dict[str, Any]
 
@@ -119,16 +120,10 @@ def smart_ehr() -> Iterator[SmartEhr]:
         def log_message(self, *_: object) -> None:
             return
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    here.base = f"http://127.0.0.1:{server.server_port}/fhir"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    server = LoopbackServer(Handler)
+    here.base = f"http://127.0.0.1:{server.port}/fhir"
+    with serving(server):
         yield here
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def query_of(url: str) -> dict[str, str]:

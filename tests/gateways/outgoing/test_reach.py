@@ -3,7 +3,7 @@
 import datetime as dt
 import ssl
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 
@@ -17,22 +17,17 @@ from cryptography.x509.oid import NameOID
 from gateways.outgoing.origins import origin_of, refusal, same_origin
 from gateways.outgoing.reach import open_client
 from schemas.errors import Forbidden, NotConfigured
+from tests.loopback import LoopbackServer
 
 
-class Listener(ThreadingHTTPServer):
+class Listener(LoopbackServer):
     """Notes who was asked for, and redirects where the path says so."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.hosts: list[str | None] = []
         self.tokens: list[str | None] = []
         self.server_names: list[str | None] = []
-
-    @property
-    def port(self) -> int:
-        return int(self.server_address[1])
 
 
 class Handler(BaseHTTPRequestHandler):

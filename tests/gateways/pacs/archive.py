@@ -3,21 +3,20 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from pydicom import dcmread
 
+from tests.loopback import LoopbackServer, serving
 
-class Archive(ThreadingHTTPServer):
+
+class Archive(LoopbackServer):
     """Serves the files of a directory. `fault` is a status to answer, or cut | redirect | nonsense | single."""
 
-    daemon_threads = True
-
     def __init__(self, root: Path) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.datasets = [dcmread(path) for path in sorted(root.rglob("*")) if path.is_file()]
         self.asked: list[str] = []
         self.logins: list[str | None] = []
@@ -32,7 +31,7 @@ class Archive(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/dicom-web"
+        return f"http://127.0.0.1:{self.port}/dicom-web"
 
     def series(self, study_uid: str) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
@@ -166,10 +165,5 @@ class _Handler(BaseHTTPRequestHandler):
 def running(root: Path) -> Iterator[Archive]:
     """The archive, listening until the block ends."""
     archive = Archive(root)
-    thread = Thread(target=archive.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(archive):
         yield archive
-    finally:
-        archive.shutdown()
-        archive.server_close()
