@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from gateways.queue import redis_server
 from gateways.store.database import Database
@@ -22,6 +23,10 @@ from tests.stack import Stack, wait_until
 
 ROOT = Path(__file__).parents[1]
 NOBODY = 65534
+# `--hypothesis-profile long` looks ten times as hard. No deadline: the machine may be busy with something else.
+settings.register_profile("suite", max_examples=50, deadline=None)
+settings.register_profile("long", max_examples=500, deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

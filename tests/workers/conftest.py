@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, update
 
 from gateways.audit.log import Audit
+from gateways.dicom.decoder import Decoder
 from gateways.queue.broker import WakeKind
 from gateways.queue.inbox import Inbox
 from gateways.queue.jobs import Jobs
@@ -24,6 +25,7 @@ from gateways.store.ehr_tables import circuits
 from gateways.store.tables import jobs, resources
 from schemas.events import IncomingEvent
 from schemas.fhir.events import events_of
+from vbq.imaging.network import load_network
 from workers.assessing import assess_patient
 from workers.bench import Bench
 from workers.events import take_events
@@ -104,8 +106,17 @@ class Hands:
             return len(connection.execute(select(resources.c.event)).all())
 
 
+@pytest.fixture(scope="session")
+def long_lived() -> Iterator[dict[str, Any]]:
+    """What a worker process makes once and keeps for thousands of studies: the decoder's child and the network."""
+    with Decoder() as decoder:
+        yield {"decoder": decoder, "network": load_network()}
+
+
 @pytest.fixture
-def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Iterator[Callable[..., Hands]]:
+def make_hands(
+    database: Database, tmp_path: Path, small_study: Path, long_lived: dict[str, Any]
+) -> Iterator[Callable[..., Hands]]:
     made: list[Bench] = []
 
     def make(**given: Any) -> Hands:
@@ -117,10 +128,12 @@ def make_hands(database: Database, tmp_path: Path, small_study: Path) -> Iterato
         own |= {"patients": Patients(database, systems=bench.config.patient_identity.systems)}
         own |= {"shadows": Shadows(database), "audit": Audit(database)}
         made.append(dataclasses.replace(bench, **own))
+        vars(made[-1]).update(long_lived)  # where the Bench keeps what it made when it was first asked for
         return Hands(made[-1])
 
     yield make
     for bench in made:
+        vars(bench).pop("decoder")  # not this one's to close
         bench.close()
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -295,11 +294,11 @@ def test_a_spoilt_enhanced_header_never_raises(writer: Any, spoil: str) -> None:
     """Every byte of the functional groups flipped in turn: refused or read, never an exception of pydicom's."""
     from schemas.errors import Rejected
 
-    path: Callable[[], Path] = lambda: writer.save(enhanced(writer, order=[0, 1]), "t1/all")  # noqa: E731 - written anew
-    data = path().read_bytes()
+    path = writer.save(enhanced(writer, order=[0, 1]), "t1/all")
+    data = path.read_bytes()
     start = data.find(b"\x00\x52\x29\x92") if spoil == "" else data.find(b"\x00\x52\x30\x92")
     for at in range(start, start + 240, 3):
-        path().write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :])
         try:
             files = open_study(writer.root)
             measure(files.study, files.load_pixels, None)
