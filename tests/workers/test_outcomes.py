@@ -1,14 +1,19 @@
 """What an error means for the work."""
 
+from typing import Any
+
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateways.queue.jobs import Job
 from gateways.settings import Settings
 from schemas.errors import CircuitOpen, EhrUnavailable, Forbidden, PacsUnavailable
+from tests import records
+from workers.bench import Bench
 from workers.limits import hard_seconds, renewed_seconds, soft_seconds
-from workers.outcomes import LONGEST_DELAY_SECONDS, PATIENCE, backoff_seconds, verdict
+from workers.outcomes import LONGEST_DELAY_SECONDS, PATIENCE, backoff_seconds, run_job, verdict
 
 
 def test_what_is_rejected_is_never_tried_again() -> None:
@@ -74,3 +79,21 @@ def test_attempts_are_bounded_whatever_fails(attempts: int, most: int) -> None:
     for error in (PacsUnavailable("away"), RuntimeError("x")):
         if attempts >= PATIENCE * most:
             assert verdict(error, attempts, most).delay_seconds is None
+
+
+def test_work_that_never_ends_is_dead_with_its_reason_and_no_other_work_is_held_up(hands: Any) -> None:
+    def hangs(_bench: Bench, _job: Job) -> None:
+        raise SoftTimeLimitExceeded
+
+    hands.push(records.patient(), records.t_score())
+    hands.read_events()
+    ((row, kind),) = hands.due()
+    assert kind == "assess"
+    for attempt in range(hands.bench.settings.max_attempts):
+        assert hands.job("assess").attempts == attempt
+        hands.hurry()
+        run_job(hands.bench, row, hangs)
+    assert (hands.job("assess").state, hands.job("assess").reason_code) == ("dead", "took-too-long")
+    hands.push(records.t_score(value=-2.0, meta={"versionId": "2"}))
+    hands.work()
+    assert hands.job("assess").state == "idle", "a new input brings it back"
