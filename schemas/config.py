@@ -218,7 +218,7 @@ class DimseTls(Record):
 
 
 class ListenTls(Record):
-    """DICOM over TLS, as the one who is called: nobody is let in without a certificate of `ca_file`'s, none in plain."""
+    """DICOM over TLS, as the one who is called: nobody is let in in plain, or without a certificate of `ca_file`."""
 
     certificate_file: Path = Field(description="our certificate and its chain (PEM)")
     key_file: Path | None = Field(default=None, description="its key (PEM); none: it is in certificate_file")
@@ -227,7 +227,6 @@ class ListenTls(Record):
 
 class MoveDestination(Record):
     """Where an archive sends what C-MOVE asks it for: a storage SCP that listens while a study is fetched."""
-
 
     ae_title: AeTitle = Field(default="VBQ", description="what the archive calls this destination")
     host: str = Field(default="127.0.0.1", description="address to listen on")
