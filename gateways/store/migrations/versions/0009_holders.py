@@ -12,6 +12,6 @@ depends_on = None
 def upgrade() -> None:
     for table in ("inbox", "jobs"):
         op.add_column(table, sa.Column("holder", sa.String(64), comment="the process that has the claim"))
-    column = sa.Column("when_idle", sa.Boolean(), nullable=False, server_default=sa.false())
+    column: sa.Column[bool] = sa.Column("when_idle", sa.Boolean(), nullable=False, server_default=sa.false())
     column.comment = "nobody waits for this run: it begins when nothing else is due, or at due_at"
     op.add_column("jobs", column)
