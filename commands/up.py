@@ -142,7 +142,7 @@ def programs(settings: Settings, environment: Mapping[str, str]) -> list[Child]:
             "worker",
             work_command(),
             environment,
-            grace_seconds=25.0,
+            grace_seconds=13.0,
             silence=Silence(beats(settings.data_dir / "worker.heartbeat")),
             stopped=partial(stopped, leader_only=True),  # it looks after its children itself (workers/pulse.py)
         ),

@@ -55,24 +55,67 @@ class Disc:
     posterior_bulge_mm: float
     nucleus: float  # share of the depth that the nucleus takes
     degenerated: bool
+    reach: float = 1.0  # share of the bodies' depth that it spans; less where two bodies have grown together
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What the lumbosacral junction is drawn like, and which answer is right.
+
+    A squared body over a disc of the full depth counts as a vertebra, a narrowing one over a remnant as sacrum
+    (types 4 and 1 to 3 of O'Driscoll et al., Skeletal Radiol 1996;25:225-230; the readers of SPIDER, too, leave S1
+    out where a remnant lies below it). Where one sign speaks for either, either answer is allowed.
+    """
+
+    kind: str = ""  # "sacralised" (L5 joins the sacrum), "lumbarised" (S1 leaves it) or neither
+    doubtful: bool = False  # either answer is right for the transitional body
+    taper: float = 1.0  # of the transitional body, else of S1: 1 narrows downwards as sacral segments do, 0 is square
+    reach: float = 1.0  # of the disc below a sacralised L5
+    disc_mm: float = 0.0  # of the disc below the transitional body
+    turn_deg: float = 0.0  # tilt of S1 over that of a sacralised L5
+
+    @property
+    def s1_is_free(self) -> bool:
+        """S1 is a vertebra with a disc below it."""
+        return self.kind == "lumbarised" and not self.doubtful
 
 
 @dataclass(frozen=True, eq=False)
 class Spine:
     bodies: tuple[Body, ...]  # S1 first, upward
     sacral: tuple[Body, ...]  # S2 downward
-    discs: tuple[Disc, ...]  # L5-S1 first, upward
+    discs: tuple[Disc, ...]  # L5-S1 first (S1-S2 where S1 is free), upward
     front: Points  # the canal's anterior wall, head to foot
     rear: Points  # the canal's posterior wall, same stations
     lateral_mm: Points  # distance of the slice from the midline at each station of `front`; shape (n,)
     levels: Points  # fractional level at each station; shape (n,)
-    transitional: str  # "", "sacralised" (L5 joins the sacrum) or "lumbarised" (S1 leaves it)
+    transition: Transition
     sacral_disc_mm: float
     scale: float
 
 
-def body_outline(rng: np.random.Generator, level: int, height: float, depth: float) -> Points:
-    """Local outline of a body with waists, concave or broken endplates and osteophytes; closed, dense."""
+def draw_transition(kind: str, rng: np.random.Generator) -> Transition:
+    """The junction of one spine; `rng` is its own, so that spines of other kinds stay as they were."""
+    share = rng.random()
+    if not kind:  # a square S1 without a disc below it is sacrum
+        return Transition(taper=rng.uniform(0.1, 0.5) if share < 0.12 else 1.0)
+    if kind == "lumbarised":
+        clear = share < 0.65
+        taper = rng.uniform(0, 0.3) if clear else 1.0
+        return Transition(kind, not clear, taper, disc_mm=rng.uniform(3, 9) if clear else rng.uniform(4, 8))
+    turn = rng.uniform(-2, 16)
+    if share < 0.6:
+        return Transition(kind, False, 0.0, rng.uniform(0.9, 1.0), rng.uniform(2, 6.5), turn)
+    if share < 0.8:
+        return Transition(kind, True, 0.0, rng.uniform(0.6, 0.85), rng.uniform(1.5, 4), turn)
+    return Transition(kind, True, rng.uniform(0.5, 1), rng.uniform(0.3, 0.6), rng.uniform(0.6, 2), turn)  # merged
+
+
+def body_outline(rng: np.random.Generator, level: int, height: float, depth: float, narrowing: float = 0.0) -> Points:
+    """Local outline of a body with waists, concave or broken endplates and osteophytes; closed, dense.
+
+    `narrowing` is 1 for segments of the sacrum, which narrow downwards, and 0 for vertebrae.
+    """
     sacral = level <= S1
     h, d = height / 2, depth / 2
     waist_front, waist_back = np.abs(rng.normal(0.08, 0.04)) * d, np.abs(rng.normal(0.05, 0.04)) * d
@@ -115,13 +158,15 @@ def body_outline(rng: np.random.Generator, level: int, height: float, depth: flo
             [[-d + waist_front, bottom_front + 0.5 * h], [-d + waist_front, top_front - 0.5 * h]],
         ]
     )
-    if sacral:  # segments of the sacrum narrow downwards, at the front more than at the back
-        taper = (h - points[:, 1]) / (2 * h) * rng.uniform(0.08, 0.3) * depth
+    if sacral or narrowing:  # at the front more than at the back
+        taper = narrowing * (h - points[:, 1]) / (2 * h) * rng.uniform(0.08, 0.3) * depth
         points[:, 0] += taper * np.where(points[:, 0] < 0, 1.0, -rng.uniform(0, 0.3))
     return closed_curve(points)
 
 
-def _stack_bodies(rng: np.random.Generator, start: Points, scale: float, transitional: str) -> list[tuple[Body, float]]:
+def _stack_bodies(
+    rng: np.random.Generator, start: Points, scale: float, transition: Transition
+) -> list[tuple[Body, float]]:
     """Bodies from S1 upward, each with the height of the disc above it."""
     lordosis = rng.uniform(0.2, 1.35)
     tilt = _TILT * lordosis + rng.uniform(-9, 9) + np.cumsum(rng.normal(0, 1.4, LEVELS)) + rng.normal(0, 1.2, LEVELS)
@@ -136,11 +181,9 @@ def _stack_bodies(rng: np.random.Generator, start: Points, scale: float, transit
     height = np.where(crush, height * rng.uniform(0.45, 0.8, LEVELS), height)
     slip = np.where(rng.random(LEVELS) < 0.05, rng.uniform(2, 10, LEVELS), 0.0) * rng.choice([1, 1, 1, -0.6], LEVELS)
     slip[[S1, *range(L1, LEVELS)]] = 0
-    if transitional == "sacralised":
-        disc[0] = rng.uniform(1.5, 5.0)
-        tilt[1] = tilt[0] - rng.uniform(5, 14)
-    if transitional == "lumbarised":
-        height[0] *= rng.uniform(0.95, 1.05)
+    if transition.kind == "sacralised":
+        disc[0] = transition.disc_mm
+        tilt[1] = tilt[0] - transition.turn_deg
     stacked: list[tuple[Body, float]] = []
     centre = start
     for level in range(LEVELS):
@@ -152,7 +195,8 @@ def _stack_bodies(rng: np.random.Generator, start: Points, scale: float, transit
             middle /= np.linalg.norm(middle)
             centre = below.centre + below.up * below.height_mm / 2 + middle * gap + up * height[level] / 2
             centre = centre - posterior * slip[level]
-        outline = body_outline(rng, level, height[level], depth[level])
+        narrowing = transition.taper if level == (L5 if transition.kind == "sacralised" else S1) else float(level == S1)
+        outline = body_outline(rng, level, height[level], depth[level], narrowing)
         stacked.append((Body(level, centre, posterior, up, height[level], depth[level], outline), disc[level]))
     return stacked
 
@@ -167,7 +211,7 @@ def _sacral_segments(rng: np.random.Generator, first: Body, tilt_rad: float, gap
         height, depth = first.height_mm * (1 - 0.12 * step), first.depth_mm * (1 - 0.19 * step)
         centre = above.centre - above.up * above.height_mm / 2 - up * (height / 2 + gap_mm * (1 - 0.2 * step))
         centre = centre + posterior * (above.depth_mm - depth) / 2 * rng.uniform(0.2, 0.7)
-        above = Body(-step, centre, posterior, up, height, depth, body_outline(rng, -step, height, depth))
+        above = Body(-step, centre, posterior, up, height, depth, body_outline(rng, -step, height, depth, 1.0))
         segments.append(above)
     return segments
 
@@ -190,13 +234,12 @@ def _lateral_offsets(rng: np.random.Generator, levels: Points) -> Points:
 def draw_spine(rng: np.random.Generator, start: Points) -> Spine:
     """A spine whose S1 lies at `start` (mm)."""
     scale = rng.uniform(0.85, 1.15)
-    transitional = str(rng.choice(["", "sacralised", "lumbarised"], p=[0.92, 0.04, 0.04]))
-    stacked = _stack_bodies(rng, start, scale, transitional)
+    kind = str(rng.choice(["", "sacralised", "lumbarised"], p=[0.84, 0.09, 0.07]))
+    transition = draw_transition(kind, rng.spawn(1)[0])
+    stacked = _stack_bodies(rng, start, scale, transition)
     bodies = [body for body, _ in stacked]
     first = bodies[S1]
-    sacral_disc = (
-        rng.uniform(4, 8) if transitional == "lumbarised" else rng.choice([0.0, rng.uniform(0.8, 4.2)], p=[0.2, 0.8])
-    )
+    sacral_disc = transition.disc_mm if kind == "lumbarised" else rng.choice([0.0, rng.uniform(0.8, 4.2)], p=[0.2, 0.8])
     tilt = float(np.arctan2(-first.posterior[1], first.posterior[0]))
     sacral = _sacral_segments(rng, first, tilt, float(sacral_disc))
     discs = [
@@ -207,8 +250,9 @@ def draw_spine(rng: np.random.Generator, start: Points) -> Spine:
             posterior_bulge_mm=rng.uniform(-1.5, 2.0) + (rng.uniform(1, 5) if rng.random() < 0.15 else 0),
             nucleus=rng.uniform(0.5, 0.8),
             degenerated=bool(rng.random() < 0.35),
+            reach=transition.reach if lower.level == S1 else 1.0,
         )
-        for lower, upper in pairwise(bodies)
+        for lower, upper in pairwise([*sacral[: int(transition.s1_is_free)], *bodies])
     ]
     gap = rng.uniform(0.3, 1.5)
     chain = [*bodies[::-1], *sacral[:2]]
@@ -237,7 +281,7 @@ def draw_spine(rng: np.random.Generator, start: Points) -> Spine:
         rear,
         lateral,
         levels,
-        transitional,
+        transition,
         float(sacral_disc),
         scale,
     )

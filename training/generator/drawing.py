@@ -6,7 +6,7 @@ from enum import IntEnum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from training.generator.anatomy import L1, S1, Body, Spine
+from training.generator.anatomy import L1, L5, S1, Body, Spine
 from training.generator.canvas import Canvas
 from training.generator.curves import Points, blob, closed_curve, normals, open_curve, ribbon
 
@@ -258,14 +258,13 @@ def _foramina(rng: np.random.Generator, canvas: Canvas, spine: Spine) -> None:
 def _discs(rng: np.random.Generator, canvas: Canvas, disc_only: Canvas, spine: Spine) -> None:
     for one in spine.discs:
         low, high = one.lower, one.upper
-        shrink = 0.8 if spine.transitional == "sacralised" and low.level == S1 else 1.0
 
-        def corner(body: Body, side: int, end: int, shrink: float = shrink) -> Points:
-            edge = body.corner(side, end) * shrink + body.centre * (1 - shrink)
+        def corner(body: Body, side: int, end: int, reach: float = one.reach) -> Points:
+            edge = body.to_slice(np.array([reach * side * body.depth_mm / 2, end * body.height_mm / 2]))
             return edge - end * body.up * 1.5  # the disc reaches under the body's rim, which is drawn over it
 
-        back = (low.corner(1, 1) + high.corner(1, -1)) / 2 + low.posterior * one.posterior_bulge_mm * shrink
-        ahead = (low.corner(-1, 1) + high.corner(-1, -1)) / 2 - low.posterior * one.anterior_bulge_mm * shrink
+        back = (low.corner(1, 1) + high.corner(1, -1)) / 2 + low.posterior * one.posterior_bulge_mm * one.reach
+        ahead = (low.corner(-1, 1) + high.corner(-1, -1)) / 2 - low.posterior * one.anterior_bulge_mm * one.reach
         deep = 0.28
         points = np.array(
             [
@@ -289,6 +288,7 @@ def _discs(rng: np.random.Generator, canvas: Canvas, disc_only: Canvas, spine: S
 
 def _bodies(rng: np.random.Generator, canvas: Canvas, owner: Canvas, disc_only: Canvas, spine: Spine) -> None:
     cortex = rng.uniform(0.3, 1.4)
+    free = S1 if spine.transition.s1_is_free else L5
     for one in spine.sacral:
         outline = one.to_slice(one.outline)
         canvas.fill(outline, Tissue.CORTEX)
@@ -300,7 +300,7 @@ def _bodies(rng: np.random.Generator, canvas: Canvas, owner: Canvas, disc_only: 
         canvas.fill(outline, Tissue.CORTEX)
         owner.fill(outline, 1 + one.level)
         disc_only.fill(outline, 0)
-        canvas.fill(one.to_slice(_shrunk(one, cortex)), Tissue.SACRAL_MARROW if one.level == S1 else Tissue.MARROW)
+        canvas.fill(one.to_slice(_shrunk(one, cortex)), Tissue.SACRAL_MARROW if one.level < free else Tissue.MARROW)
         if one.level > S1 and rng.random() < 0.06:  # Schmorl: disc tissue through the endplate, still inside the body
             end = rng.choice([-1, 1])
             at = np.array([rng.uniform(-0.25, 0.25) * one.depth_mm, end * one.height_mm * rng.uniform(0.36, 0.46)])
@@ -328,7 +328,8 @@ def draw_maps(rng: np.random.Generator, spine: Spine, side: int, pixel_mm: float
     _nervous(rng, nervous, spine, front, rear)
     _foramina(rng, canvas, spine)
     canal_tissue = np.isin(lit, [Tissue.EPIDURAL_FAT, Tissue.DURA, Tissue.SAC])
-    for one in spine.sacral[:3]:  # the sacrum's rudimentary discs show as a band between its segments
+    # the sacrum's rudimentary discs show as a band between its segments; below a free S1 lies a true one
+    for one in spine.sacral[int(spine.transition.s1_is_free) : 3]:
         reach = one.to_slice(
             np.array([[-0.4, 0.3], [0.4, 0.3], [0.4, 0.75], [-0.4, 0.75]]) * [one.depth_mm, one.height_mm]
         )

@@ -37,8 +37,9 @@ def _targets(spine: Spine, maps: Maps, void: NDArray[np.bool_], shift: tuple[int
     A body is its marrow as it appears, moved by the chemical shift: what a reader outlines and a region of interest
     may hold. Cortex and endplates are background.
     """
-    above = (maps.owner > 1 + S1) & (maps.owner < 100)
-    below = (maps.owner == 1 + S1) | (maps.owner >= 100)
+    lowest = S1 if spine.transition.s1_is_free else L5
+    above = (maps.owner >= 1 + lowest) & (maps.owner < 100)
+    below = (maps.owner > 0) & ~above
     node = above & (maps.tissue == Tissue.ANNULUS)
     shown = (maps.tissue != Tissue.CORTEX) & ~node
     body = np.roll(above & shown, shift, axis=(0, 1))
@@ -58,9 +59,9 @@ def _targets(spine: Spine, maps: Maps, void: NDArray[np.bool_], shift: tuple[int
         (labels == CANAL) & (np.abs(pure - (1 - _CSF_MAX_NERVE)) < 0.12) & (_binned(maps.tissue == Tissue.SAC) > 0.9)
     )
     targets[mixed] |= bit(CANAL, CSF)
-    if spine.transitional == "sacralised":
+    if spine.transition.doubtful and spine.transition.kind == "sacralised":
         targets[_binned(maps.owner == 1 + L5) > 0.5] |= bit(BODY, SACRUM)
-    if spine.transitional == "lumbarised":
+    if spine.transition.doubtful and spine.transition.kind == "lumbarised":
         targets[_binned(maps.owner == 1 + S1) > 0.5] |= bit(BODY, SACRUM)
         targets[_binned(maps.tissue == Tissue.SACRAL_DISC) > 0.3] |= bit(SACRUM, DISC)
     targets[_binned(void) > 0.5] |= bit(BACKGROUND)
