@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from commands.signs_of_life import Silence
 
@@ -41,6 +42,8 @@ class Child:
     command: list[str]
     environment: Mapping[str, str]
     stop_signal: signal.Signals = signal.SIGTERM
+    orphan_signal: signal.Signals = signal.SIGTERM
+    """What it gets when the supervisor dies without a word."""
     grace_seconds: float = 10.0
     renewable: bool = True
     silence: Silence | None = None
@@ -67,7 +70,7 @@ class Child:
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             process_group=0,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=partial(_die_with_parent, self.orphan_signal),  # noqa: PLW1509 - the supervisor has one thread
         )
         self.started_at = time.monotonic()
 
@@ -193,9 +196,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the supervisor dies, even by kill -9 (Linux; elsewhere nothing)."""
+def _die_with_parent(number: signal.Signals) -> None:
+    """In the child, before exec: this signal when the supervisor dies, even by kill -9 (Linux; elsewhere nothing)."""
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
     except (AttributeError, OSError):
         return

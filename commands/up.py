@@ -143,6 +143,7 @@ def programs(settings: Settings, environment: Mapping[str, str]) -> list[Child]:
             work_command(),
             environment,
             grace_seconds=13.0,
+            orphan_signal=signal.SIGKILL,  # a drain would hold up the next start; its claims are freed and done again
             silence=Silence(beats(settings.data_dir / "worker.heartbeat")),
             stopped=partial(stopped, leader_only=True),  # it looks after its children itself (workers/pulse.py)
         ),
