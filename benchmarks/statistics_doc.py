@@ -282,4 +282,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    cox_benchmark.on_one_core("benchmarks.statistics_doc")
     main()
