@@ -70,8 +70,8 @@ def make_app(settings: Settings, *, trying: Callable[[], None] = lambda: None) -
         task_soft_time_limit=max(1, int(settings.task_seconds * 0.9)),
         worker_max_tasks_per_child=2000,
         worker_max_memory_per_child=2_000_000,  # kB
-        # A drain: children finish what they hold. Celery sleeps for all of it if they hold anything, so it is long enough
-        # for a measurement and short enough for a start after it; what is not done is freed, fenced and done again.
+        # A drain: children finish what they hold. Celery sleeps for all of it if they hold anything: long enough for a
+        # measurement, short enough for a start after it. What is not done is freed, fenced and done again.
         worker_soft_shutdown_timeout=8.0,
         worker_enable_soft_shutdown_on_idle=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,  # the row's lease decides, not the broker
