@@ -259,12 +259,14 @@ def _discs(rng: np.random.Generator, canvas: Canvas, disc_only: Canvas, spine: S
     for one in spine.discs:
         low, high = one.lower, one.upper
 
-        def corner(body: Body, side: int, end: int, reach: float = one.reach) -> Points:
-            edge = body.to_slice(np.array([reach * side * body.depth_mm / 2, end * body.height_mm / 2]))
-            return edge - end * body.up * 1.5  # the disc reaches under the body's rim, which is drawn over it
+        def rim(body: Body, side: int, end: int, reach: float = one.reach) -> Points:
+            return body.to_slice(np.array([reach * side * body.depth_mm / 2, end * body.height_mm / 2]))
 
-        back = (low.corner(1, 1) + high.corner(1, -1)) / 2 + low.posterior * one.posterior_bulge_mm * one.reach
-        ahead = (low.corner(-1, 1) + high.corner(-1, -1)) / 2 - low.posterior * one.anterior_bulge_mm * one.reach
+        def corner(body: Body, side: int, end: int) -> Points:
+            return rim(body, side, end) - end * body.up * 1.5  # it reaches under the body's rim, which is drawn over it
+
+        back = (rim(low, 1, 1) + rim(high, 1, -1)) / 2 + low.posterior * one.posterior_bulge_mm * one.reach
+        ahead = (rim(low, -1, 1) + rim(high, -1, -1)) / 2 - low.posterior * one.anterior_bulge_mm * one.reach
         deep = 0.28
         points = np.array(
             [

@@ -24,6 +24,10 @@ MINIMUM_BODIES = 3
 OWN_SLICE_MM = 4.0  # a level whose midline lies farther from the chosen slice is measured on its own
 SAME_BODY_MM = 9.0
 SURE_ENOUGH = 0.6
+SMALLEST_DEPTH_MM, SMALLEST_HEIGHT_MM = (
+    20.0,
+    15.0,
+)  # medians; adults: over 25 and 20, necks: 17 and 13
 BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: bone is brighter by more than this
 
 
@@ -122,6 +126,14 @@ def checked_spine(slices: Sequence[Slice], start: int, network: Network, *, leve
         raise NotMeasurable(
             f"{len(spine.bodies)} vertebral bodies are seen on the slice; this does not look like a lumbar spine",
             code="no-lumbar-spine",
+        )
+    depth = float(np.median([body.depth_mm for body in spine.bodies]))
+    height = float(np.median([body.height_mm for body in spine.bodies]))
+    if depth < SMALLEST_DEPTH_MM or height < SMALLEST_HEIGHT_MM:
+        raise NotMeasurable(
+            f"the vertebral bodies are {depth:.0f} mm deep and {height:.0f} mm high: too small for an adult's lumbar "
+            "spine (another part of the spine, a child, or a wrong pixel spacing)",
+            code="wrong-anatomy",
         )
     if sureness < SURE_ENOUGH:
         raise NotMeasurable("the network is not sure of what it sees in these images", code="low-confidence")

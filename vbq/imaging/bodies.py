@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, binary_opening, find_objects, label, map_coordinates
 
+from vbq.imaging.endplates import Endplate, Point, endplate, in_view
 from vbq.imaging.network import VERTEBRAL_BODY
 
 SMALLEST_BODY_MM2 = 130.0
@@ -17,9 +18,10 @@ HALF_FRAME_MM = 30
 MARGIN = 6  # pixels about a piece, for what belongs to it beyond its edge
 MERGED_RATIO = 1.65  # of the usual area: two bodies that the network did not part
 
+TURNED_OFF_DEG = 30.0  # from square to the column; real and drawn bodies lie within 20
+
 Probabilities = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,14 @@ class Body:
     area_mm2: float
     sureness: float
     """Mean probability of "vertebral body" within it."""
+    upper_plate: Endplate
+    lower_plate: Endplate
     cut: bool
     """Reaches the edge of the image."""
 
     def place(self, back_mm: float, down_mm: float) -> Point:
         """The point that far behind and below the centre, in the body's own frame."""
-        cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
-        return self.centre[0] + back_mm * sin + down_mm * cos, self.centre[1] + back_mm * cos - down_mm * sin
+        return in_view(self.centre, self.angle_rad, down_mm, back_mm)
 
     @property
     def posterior_wall(self) -> Point:
@@ -65,19 +68,35 @@ def find_bodies(probabilities: Probabilities, pixel_mm: tuple[float, float]) -> 
             )
             cut = box[0].start <= 2 or box[0].stop >= mask.shape[0] - 2
             corner = wide[0].start * pixel_mm[0], wide[1].start * pixel_mm[1]
-            found.append(_body(probabilities[VERTEBRAL_BODY][wide], parts[wide] == number, pixel_mm, corner, cut=cut))
-    return _in_column(sorted(found, key=lambda body: body.centre[0]))
+            piece = _Piece(probabilities[VERTEBRAL_BODY][wide], parts[wide] == number, pixel_mm, corner, cut)
+            found.append((_body(piece, _first_angle(piece)), piece))
+    found.sort(key=lambda one: one[0].centre[0])
+    pieces = {id(body): piece for body, piece in found}
+    column = _in_column([body for body, _ in found])
+    return [
+        body if abs(body.angle_rad - square) < math.radians(TURNED_OFF_DEG) else _body(pieces[id(body)], square)
+        for body, square in zip(column, _square_angles(column), strict=True)
+    ]
 
 
-def _body(
-    probability: NDArray[np.float32], piece: Mask, pixel_mm: tuple[float, float], corner: Point, *, cut: bool
-) -> Body:
-    """The body that is `piece` of a part of the map whose upper left corner lies at `corner`."""
-    own = binary_dilation(piece, iterations=3)
-    rows, columns = np.nonzero(piece)
+@dataclass(frozen=True)
+class _Piece:
+    """A part of the map with one body in it, its upper left corner at `corner`."""
+
+    probability: NDArray[np.float32]
+    mask: Mask
+    pixel_mm: tuple[float, float]
+    corner: Point
+    cut: bool
+
+
+def _body(piece: _Piece, angle: float) -> Body:
+    """The body that is `piece`, its axis sought from `angle` on."""
+    own = binary_dilation(piece.mask, iterations=3)
+    rows, columns = np.nonzero(piece.mask)
+    pixel_mm = piece.pixel_mm
     centre = ((rows.mean() + 0.5) * pixel_mm[0], (columns.mean() + 0.5) * pixel_mm[1])
-    share = np.where(own, probability, 0).astype(np.float32)
-    angle = _first_angle(rows, columns, pixel_mm)
+    share = np.where(own, piece.probability, 0).astype(np.float32)
     frame = np.zeros((1, 1))
     for _ in range(3):
         frame = _framed(share, centre, angle, pixel_mm)
@@ -91,20 +110,40 @@ def _body(
     depth = float(last - first + 1)
     middle = (first + last) / 2
     triple = tuple(_mean_between(heights, middle + at * depth, 0.08 * depth) for at in (-0.36, 0.0, 0.36))
+    height = _mean_between(heights, middle, 0.4 * depth)
+    centre = (centre[0] + piece.corner[0], centre[1] + piece.corner[1])
+    upper, lower = (_plate(frame, end, depth, height).in_view(centre, angle) for end in (-1, 1))
     return Body(
-        centre=(centre[0] + corner[0], centre[1] + corner[1]),
+        centre=centre,
         angle_rad=angle,
         depth_mm=depth,
-        height_mm=_mean_between(heights, middle, 0.4 * depth),
+        height_mm=height,
         heights_mm=(triple[0], triple[1], triple[2]),
         area_mm2=float(frame.sum()),
-        sureness=float(probability[piece].mean()),
-        cut=cut,
+        sureness=float(piece.probability[piece.mask].mean()),
+        upper_plate=upper,
+        lower_plate=lower,
+        cut=piece.cut,
     )
 
 
-def _first_angle(rows: NDArray[np.intp], columns: NDArray[np.intp], pixel_mm: tuple[float, float]) -> float:
+def _plate(frame: NDArray[np.float64], end: int, depth: float, height: float) -> Endplate:
+    """The plate at one end in the body's own frame; a rectangle's where the body is too small to show one."""
+    flat = Endplate((end * height / 2, -depth / 2), (end * height / 2, depth / 2))
+    return endplate(frame > 0.5, end) or flat
+
+
+def _square_angles(column: list[Body]) -> list[float]:
+    """For each body the angle that is square to the column there: from the centre above to the one below."""
+    centres = [body.centre for body in column]
+    ends = [(centres[max(0, k - 1)], centres[min(len(centres) - 1, k + 1)]) for k in range(len(centres))]
+    return [-math.atan2(low[1] - high[1], low[0] - high[0]) if low != high else 0.0 for high, low in ends]
+
+
+def _first_angle(piece: _Piece) -> float:
     """The long axis of the piece where it has one near the horizontal, else level."""
+    rows, columns = np.nonzero(piece.mask)
+    pixel_mm = piece.pixel_mm
     moments = np.cov(np.stack([columns * pixel_mm[1], rows * pixel_mm[0]]))
     _, directions = np.linalg.eigh(moments)
     along = directions[:, 1]

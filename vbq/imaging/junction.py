@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from schemas.measurement import Reason
 from vbq.imaging.bodies import Body
+from vbq.imaging.endplates import Point
+from vbq.imaging.sacrum import NEXT, depth_profile
 
 THIN_TO_USUAL, THIN_TO_NEXT = 0.80, 0.62  # the space below the lowest body over those above it, over the next one
 GONE_TO_USUAL, GONE_TO_NEXT = 0.62, 0.50
@@ -23,6 +25,7 @@ FLAT_DEG = 12.0  # between the body's axis and the sacrum's plate; usual is 15 t
 SHALLOW = 0.965  # its depth over that of the bodies above
 TURNED_DEG = 19.5  # more than the body above
 SQUARE = 1.12  # height over depth, over that of the bodies above
+NARROW = 0.68  # the sacrum 24 to 30 mm below its top over the depth of those bodies; beside a square body alone
 SHARE = 0.45  # of the depth to either side, over which the plate is looked at
 STEP_MM, HALF_STEP_MM = 2.0, 1.2
 FEWEST_STEPS = 5
@@ -79,8 +82,11 @@ def junction_of(bodies: list[Body], sacrum: Mask, pixel_mm: tuple[float, float])
     )
 
 
-def junction_doubts(bodies: list[Body], sacrum: Mask, pixel_mm: tuple[float, float]) -> list[Reason]:
-    """Why the lowest of `bodies` (head to foot) may be a transitional vertebra, by its own shape and place."""
+def junction_doubts(bodies: list[Body], sacrum: Mask, pixel_mm: tuple[float, float], top: Point) -> list[Reason]:
+    """Why the lowest of `bodies` (head to foot) may be a transitional vertebra, by its own shape and place.
+
+    `top` lies within the uppermost part of `sacrum`.
+    """
     seen = junction_of(bodies, sacrum, pixel_mm)
     if seen is None:
         return []
@@ -93,10 +99,17 @@ def junction_doubts(bodies: list[Body], sacrum: Mask, pixel_mm: tuple[float, flo
     if (seen.to_usual < THIN_TO_USUAL or seen.to_next < THIN_TO_NEXT) and flat and part_of_sacrum:
         text = f"the lowest body lies like a part of the sacrum, with {share} of the usual space below (transitional)"
         return [Reason(code="transitional", text=text)]
-    if flat and seen.squareness > SQUARE:
-        text = "the lowest body is square and parallel to the next: it may be a lumbarised S1 (transitional)"
+    if seen.squareness > SQUARE and (flat or _narrow(bodies, sacrum, pixel_mm, top)):
+        text = "the lowest body is square, the sacrum below it flat or narrow: it may be a lumbarised S1 (transitional)"
         return [Reason(code="transitional", text=text)]
     return []
+
+
+def _narrow(bodies: list[Body], sacrum: Mask, pixel_mm: tuple[float, float], top: Point) -> bool:
+    """Whether the sacrum is as thin as a second segment where the lower part of its first one should be."""
+    profile = depth_profile(sacrum, pixel_mm, bodies[-1].centre, top)
+    usual = float(np.median([body.depth_mm for body in bodies[-FEWEST_BODIES:]]))
+    return len(profile) > NEXT and profile[NEXT] < NARROW * usual
 
 
 def _plate(lowest: Body, sacrum: Mask, pixel_mm: tuple[float, float]) -> tuple[NDArray[np.float64], ...] | None:

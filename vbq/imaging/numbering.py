@@ -10,18 +10,21 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_opening, label
+from scipy.ndimage import binary_opening, label, map_coordinates
 
 from schemas.measurement import Level, Reason
-from vbq.imaging.bodies import MERGED_RATIO, Body, Point
+from vbq.imaging.bodies import MERGED_RATIO, Body
+from vbq.imaging.endplates import Point
 from vbq.imaging.junction import junction_doubts
+from vbq.imaging.listhesis import slips
 from vbq.imaging.network import DISC, SACRUM, VERTEBRAL_BODY
 from vbq.imaging.sacrum import sacral_doubts
 
 FROM_BELOW: tuple[Level, ...] = ("L5", "L4", "L3", "L2", "L1", "T12", "T11")
 SMALLEST_SACRUM_MM2 = 250.0
 SURE_SACRUM, SURE_BODY = 0.80, 0.80
-LISTHESIS_MM = 4.0
+ABOVE_PLATE_MM, BELOW_PLATE_MM = 3.0, 17.0  # where the disc below the lowest body is looked for
+DISC_SURE = 0.97  # merged phantoms: .59 to .94; any disc, worn or collapsed: over .99; real: over .99, one bridged .96
 GAP = (0.68, 1.40)  # distance of neighbouring bodies over what their neighbours' distances let expect
 CONFIDENT = 0.6
 
@@ -57,15 +60,15 @@ def number_bodies(bodies: list[Body], probabilities: Probabilities, pixel_mm: tu
         doubts += (
             _transition(lowest, sacrum)
             or sacral_doubts(sacrum.piece, discs, pixel_mm, whole, sacrum.top)
-            or junction_doubts(whole, sacrum.piece, pixel_mm)
+            or junction_doubts(whole, sacrum.piece, pixel_mm, sacrum.top)
         )
     doubts += _uneven(whole)
-    slips = _slips(whole)
+    slipped = slips(whole)
     confidence *= 0.5 ** len(doubts)
     named = dict(zip(FROM_BELOW, reversed(whole), strict=False))
     levels = {level: named[level] for level in reversed(FROM_BELOW) if level in named}
     for upper, lower in pairwise(levels):
-        slip = slips.get(id(levels[upper]))
+        slip = slipped.get(id(levels[upper]))
         if slip is not None:
             text = f"{upper} lies {slip:.0f} mm off {lower} (listhesis), which can hide a vertebra or feign one"
             doubts.append(Reason(code="listhesis", text=text))
@@ -110,7 +113,7 @@ def _sacrum(probabilities: Probabilities, pixel_mm: tuple[float, float], lowest:
             top,
             float(seen[SACRUM]),
             float(seen[VERTEBRAL_BODY]),
-            _disc_between(probabilities, pixel_mm, lowest.centre, top),
+            _disc_below(probabilities, pixel_mm, lowest),
             float(away[first]),
             piece,
         )
@@ -119,12 +122,18 @@ def _sacrum(probabilities: Probabilities, pixel_mm: tuple[float, float], lowest:
     return best
 
 
-def _disc_between(probabilities: Probabilities, pixel_mm: tuple[float, float], start: Point, end: Point) -> float:
-    """The highest probability of disc on the line from a body's centre to the next."""
-    steps = np.linspace(0, 1, 40)
-    rows = np.clip((start[0] + steps * (end[0] - start[0])) / pixel_mm[0], 0, probabilities.shape[1] - 1).astype(int)
-    columns = np.clip((start[1] + steps * (end[1] - start[1])) / pixel_mm[1], 0, probabilities.shape[2] - 1)
-    return float(probabilities[DISC, rows, columns.astype(int)].max())
+def _disc_below(probabilities: Probabilities, pixel_mm: tuple[float, float], lowest: Body) -> float:
+    """The highest probability of disc below the lower plate, mean over nine places along it.
+
+    A disc is sure all along, be it worn to a rest; where bone has grown across, it fails at some places.
+    """
+    plate = lowest.lower_plate
+    along = np.linspace(0.1, 0.9, 9)[:, None]
+    down = np.arange(-ABOVE_PLATE_MM, BELOW_PLATE_MM, 0.5)[None, :]
+    rows = plate.front[0] + along * (plate.back[0] - plate.front[0]) + down * math.cos(plate.angle_rad)
+    columns = plate.front[1] + along * (plate.back[1] - plate.front[1]) - down * math.sin(plate.angle_rad)
+    places = [rows / pixel_mm[0] - 0.5, columns / pixel_mm[1] - 0.5]
+    return float(map_coordinates(probabilities[DISC], places, order=1).max(axis=1).mean())
 
 
 def _transition(lowest: Body, sacrum: _Sacrum) -> list[Reason]:
@@ -133,8 +142,8 @@ def _transition(lowest: Body, sacrum: _Sacrum) -> list[Reason]:
     if sacrum.sureness < SURE_SACRUM or sacrum.bodylike > 1 - SURE_SACRUM or lowest.sureness < SURE_BODY:
         text = "the lowest vertebra looks like a lumbar body and like sacrum: it may be transitional"
         doubts.append(Reason(code="transitional", text=text))
-    if sacrum.disc_above < 0.5:
-        text = "no disc is seen between the lowest body and the sacrum: they may have merged"
+    if sacrum.disc_above < DISC_SURE:
+        text = "no disc is seen all along between the lowest body and the sacrum: they may have merged"
         doubts.append(Reason(code="sacrum-merged", text=text))
     return doubts
 
@@ -156,22 +165,3 @@ def _uneven(whole: list[Body]) -> list[Reason]:
             text = "one body looks as large as two: two may have merged"
             doubts.append(Reason(code="bodies-merged", text=text))
     return doubts
-
-
-def _slips(whole: list[Body]) -> dict[int, float]:
-    """By id of a body, how far (mm) it has slipped on the one below, where that is more than 4 mm.
-
-    Both corners, front and back, must be off the same way: bodies differ in depth, and one corner may bear a spur.
-    """
-    found = {}
-    for upper, lower in pairwise(whole):
-        tilt = (upper.angle_rad + lower.angle_rad) / 2
-        offs = []
-        for side, which in ((-0.5, 0), (0.5, 2)):
-            above = upper.place(side * upper.depth_mm, 0.5 * upper.heights_mm[which])
-            below = lower.place(side * lower.depth_mm, -0.5 * lower.heights_mm[which])
-            offs.append((above[1] - below[1]) * math.cos(tilt) + (above[0] - below[0]) * math.sin(tilt))
-        slip = min(abs(off) for off in offs) if offs[0] * offs[1] > 0 else 0.0
-        if slip > LISTHESIS_MM:
-            found[id(upper)] = slip
-    return found

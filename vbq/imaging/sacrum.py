@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.measurement import Reason
-from vbq.imaging.bodies import Body, Point
+from vbq.imaging.bodies import Body
+from vbq.imaging.endplates import Point
 
 STEP_MM = 6.0
 STEPS = 6

@@ -17,7 +17,7 @@ from vbq.imaging.suitability import doubts, obstacles
 from vbq.imaging.vbq import Score, score
 from vbq.imaging.volume import Slice
 
-ALGORITHM = "vbq-automatic 0.3.1"
+ALGORITHM = "vbq-automatic 0.4.0"
 """Name and version of this way of measuring; the version moves when the same input would give another number."""
 
 CURVE_MM = 6.0

@@ -8,24 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from schemas.measurement import Reason
+from tests.vbq.imaging.bodies_by_hand import body
 from vbq.imaging.bodies import Body
 from vbq.imaging.junction import junction_doubts, junction_of
 
 PIXEL = (1.0, 1.0)
 SPACE = 10.0
-
-
-def body(y: float, *, x: float = 60.0, depth: float = 34.0, height: float = 26.0, turned_deg: float = 0.0) -> Body:
-    return Body(
-        centre=(y, x),
-        angle_rad=math.radians(-turned_deg),
-        depth_mm=depth,
-        height_mm=height,
-        heights_mm=(height, height, height),
-        area_mm2=depth * height,
-        sureness=0.97,
-        cut=False,
-    )
 
 
 def column(lowest: Body, count: int = 4) -> list[Body]:
@@ -45,8 +34,14 @@ def sacrum(lowest: Body, space: float, wedge_deg: float) -> NDArray[np.bool_]:
     return np.asarray((down > edge) & (down < edge + 40) & (np.abs(back) < 20))
 
 
+def _doubts(lowest: Body, mask: NDArray[np.bool_]) -> list[Reason]:
+    rows, columns = np.nonzero(mask)
+    top = (float(rows.min()) + 6.0, float(columns.mean()))
+    return junction_doubts(column(lowest), mask, PIXEL, top)
+
+
 def doubts(lowest: Body, space: float, wedge_deg: float) -> list[str]:
-    return [reason.code for reason in junction_doubts(column(lowest), sacrum(lowest, space, wedge_deg), PIXEL)]
+    return [reason.code for reason in _doubts(lowest, sacrum(lowest, space, wedge_deg))]
 
 
 @given(st.floats(4, 14), st.floats(2, 28), st.floats(0, 30), st.floats(28, 38))
@@ -80,6 +75,18 @@ def test_a_disc_that_has_all_but_gone_must_be_confirmed_whatever_the_rest_looks_
 
 def test_a_square_lowest_body_parallel_to_the_next_must_be_confirmed() -> None:
     assert doubts(body(180, depth=30, height=27, turned_deg=8), SPACE, 7) == ["transitional"]
+
+
+def test_a_square_lowest_body_above_a_narrow_sacrum_must_be_confirmed() -> None:
+    square = body(180, depth=30, height=27, turned_deg=8)
+    slab = sacrum(square, SPACE, 18)
+    assert _doubts(square, slab) == [], "as deep as it should be"
+    rows, columns = np.mgrid[:320, :140] + 0.5
+    down = (rows - square.centre[0]) * math.cos(square.angle_rad) - (columns - square.centre[1]) * math.sin(
+        square.angle_rad
+    )
+    narrow = slab & ~((down > 45) & (np.abs(columns - np.nonzero(slab)[1].mean()) > 9))
+    assert [reason.code for reason in _doubts(square, narrow)] == ["transitional"]
 
 
 def test_too_few_bodies_or_too_little_sacrum_say_nothing() -> None:
