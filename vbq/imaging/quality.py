@@ -18,6 +18,8 @@ SMALL_MM2 = 20.0
 USUAL_VBQ = (1.2, 7.0)
 OFF_MIDLINE_MM = 5.0
 SATURATED_SHARE = 0.01
+COARSE_STEP = 0.04  # of the CSF's mean between one grey level and the next: rounding is half of it
+FEWEST_VALUES = 16  # an image of fewer does not show its step
 
 
 def flags_of(result: Score, values: Mapping[tuple[str, Level], Floats], image: Slice) -> list[Reason]:
@@ -88,7 +90,20 @@ def _pixel_flags(result: Score, values: Mapping[tuple[str, Level], Floats], imag
         if full:
             text = f"pixels at the largest value that can be stored: {', '.join(full)}; their mean is too low"
             flags.append(Reason(code="saturated", text=text))
-    return flags
+    return [*flags, *_grey_flags(result, image)]
+
+
+def _grey_flags(result: Score, image: Slice) -> list[Reason]:
+    """CSF is dark on T1: in 8 bits it may be a few steps above nothing, and rounding is then a share of it."""
+    fluid = float(np.mean([region.mean for region in result.csf.values() if region.used]))
+    values = np.unique(image.pixels)
+    if fluid <= 0 or len(values) < FEWEST_VALUES:
+        return []
+    step = float(np.diff(values).min()) / fluid
+    if step <= COARSE_STEP:
+        return []
+    text = f"one grey level is {step:.0%} of the CSF's signal: rounding alone can move the score by {step / 2:.0%}"
+    return [Reason(code="coarse-grey-levels", text=text)]
 
 
 def _share_at(pixels: Floats, ceiling: float) -> float:

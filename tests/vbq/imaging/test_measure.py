@@ -144,6 +144,22 @@ def test_saturated_pixels_are_flagged(make_series: MakeSeries, study_of: StudyOf
     assert "saturated" in flags_after(replace(series, slices=low), study_of, rois)
 
 
+def test_csf_a_few_steps_above_nothing_is_flagged(make_series: MakeSeries, study_of: StudyOf, rois: RegionSet) -> None:
+    def noisy(step: float) -> Series:
+        series = make_series()
+        rng = np.random.default_rng(1)
+        slices = [
+            replace(
+                one, pixels=(np.round((one.pixels + rng.normal(0, 9, one.pixels.shape)) / step) * step).astype("f4")
+            )
+            for one in series.slices
+        ]
+        return replace(series, slices=tuple(slices))
+
+    assert "coarse-grey-levels" not in flags_after(noisy(2.0), study_of, rois)
+    assert "coarse-grey-levels" in flags_after(noisy(6.0), study_of, rois)
+
+
 def test_small_overlapping_and_misplaced_regions_are_flagged(
     make_series: MakeSeries, study_of: StudyOf, rois: RegionSet
 ) -> None:
