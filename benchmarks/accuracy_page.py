@@ -25,8 +25,8 @@ anatomy and other sequences are in [suitability](suitability.md).
 Seeds from 3,000,000 on were never looked at while the measurement was made; 0 to 200 were. Others were reported for
 earlier versions: 211 from 1,000,000 on for 0.2.0, 500 from 2,000,000 on for 0.3.0, of which 2000035 was then taken
 apart (below). The network was trained on drawings by another generator (`training/`), which shares the anatomy's plan
-but no code and no image with these phantoms. That listhesis is told by both corners was decided after looking at the
-real volumes below, and so were the limits of `vbq/imaging/junction.py`.
+but no code and no image with these phantoms. Decided after looking at the real volumes below: that a slip is told by
+the corners of the facing endplates, how a body's axis is found, the limits of `vbq/imaging/junction.py`, `sacrum.py`.
 
 What this cannot show: agreement with readers. No T1 image with a reader's VBQ is public.
 """
