@@ -13,6 +13,7 @@ from training.evaluate import judge
 from vbq.imaging.bodies import Body
 from vbq.imaging.measure import measure
 from vbq.imaging.network import Network
+from vbq.imaging.numbering import FROM_BELOW
 from vbq.imaging.spine import Spine, find_spine
 from vbq.imaging.volume import Slice
 
@@ -39,14 +40,20 @@ def volumes_table(shared: Path, network: Network) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _volume_row(name: str, image: Labels, label: Labels, middle: int, network: Network) -> str:
+def thick_slices(image: NDArray[np.generic], middle: int, pixel_mm: float = 1.0) -> tuple[list[Slice], list[int]]:
+    """Slices of 4 mm made from a volume (rows, columns, slices at 1 mm), one of them about `middle`; their starts."""
     first = middle % THICKNESS - THICKNESS // 2
     starts = [k for k in range(first, image.shape[2] - THICKNESS + 1, THICKNESS) if k >= 0]
     stack = [image[:, :, k : k + THICKNESS].mean(axis=2).astype(np.float32) for k in starts]
     slices = [
-        Slice(f"2.25.3.{n}", pixels, (float(start), 0.0, 0.0), SAGITTAL, (1.0, 1.0), n)
+        Slice(f"2.25.3.{n}", pixels, (float(start), 0.0, 0.0), SAGITTAL, (pixel_mm, pixel_mm), n)
         for n, (start, pixels) in enumerate(zip(starts, stack, strict=True))
     ]
+    return slices, starts
+
+
+def _volume_row(name: str, image: Labels, label: Labels, middle: int, network: Network) -> str:
+    slices, starts = thick_slices(image, middle)
     kind = "T1" if name in T1 else "T2 or TIRM"
     try:
         spine = find_spine(slices, len(slices) // 2, network)
@@ -59,19 +66,21 @@ def _volume_row(name: str, image: Labels, label: Labels, middle: int, network: N
     roi = f"{np.mean(result.roi_errors_percent):.2f}" if result.roi_errors_percent else ""
     right, asked = _numbered(spine, truth, name)
     doubts = ", ".join(reason.code for reason in spine.numbering.unconfirmed) or "no"
-    numbered = f"{right} of {asked}" if asked else "S1 not labelled"
     return (
         f"| {name} ({kind}) | {result.found} of {result.bodies} | {result.dice:.3f} | {roi} | {abs(at - middle)} "
-        f"| {numbered} | {doubts} |"
+        f"| {right} of {asked} | {doubts} |"
     )
 
 
+def true_levels(label: Labels, name: str) -> dict[Level, int]:
+    """The reader's number of each body from L5 up; the lowest labelled is S1 in some volumes, L5 in the others."""
+    numbers = sorted(set(np.unique(label)) - {0}, key=lambda n: -float(np.nonzero(label == n)[0].mean()))
+    return dict(zip(FROM_BELOW, numbers[name in WITH_S1 :], strict=False))
+
+
 def _numbered(spine: Spine, truth: Labels, name: str) -> tuple[int, int]:
-    """(right, all) of L1 to L5 by the reader's count up from S1; (0, 0) where the reader did not label S1."""
-    if name not in WITH_S1:
-        return 0, 0
-    names = sorted(set(np.unique(truth)) - {0}, key=lambda n: -float(np.nonzero(truth == n)[0].mean()))
-    wanted: dict[Level, int] = dict(zip(("L5", "L4", "L3", "L2", "L1"), names[1:], strict=False))
+    """(right, all) of L1 to L5 by the reader's count."""
+    wanted = {level: n for level, n in true_levels(truth, name).items() if level in FROM_BELOW[:5]}
     right = sum(level in spine.levels and _hits(spine.levels[level], truth == n) for level, n in wanted.items())
     return right, len(wanted)
 

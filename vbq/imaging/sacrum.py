@@ -24,7 +24,7 @@ THIN = 0.57  # of the lumbar bodies' depth, there; real sacra at hand: .61 to .8
 STAYS_WIDE = 0.90  # of its own depth at the top
 REACH_MM = 45.0
 DISC_FROM_MM = 10.0  # below the first segment's top: past the disc above it
-DISC_MM2 = 80.0  # remnants of discs within a sacrum are not called discs at all (0 in the real series at hand)
+DISC_MM2 = 25.0  # usual: 0 to 6, phantoms and real; an L5 taken for S1 (vb2-16, turned by 12 degrees): 55
 
 Mask = NDArray[np.bool_]
 
