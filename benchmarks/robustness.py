@@ -7,7 +7,7 @@ asked about. Takes some three minutes on one core.
 
 import argparse
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +68,26 @@ Change = Callable[[Volume], Changed]
 
 def _turned(degrees: float) -> Change:
     def change(volume: Volume) -> Changed:
-        def turn(of: NDArray[np.generic], order: int) -> NDArray[np.generic]:
-            return rotate(of, degrees, axes=(0, 1), reshape=False, order=order, mode="nearest" if order else "constant")
-
-        return Changed(turn(volume.image, 1).astype(np.float32), turn(volume.label, 0).astype(np.uint8))
+        image = rotate(volume.image, degrees, axes=(0, 1), reshape=False, order=1, mode="nearest")
+        return Changed(image, rotate(volume.label, degrees, axes=(0, 1), reshape=False, order=0))
 
     return change
+
+
+def _sized(times: float) -> Change:
+    return lambda volume: Changed(volume.image, volume.label, times)
+
+
+def _blurred(sigma: float) -> Change:
+    return lambda volume: Changed(gaussian_filter(volume.image, (sigma, sigma, 0)), volume.label)
+
+
+def _contrast(power: float) -> Change:
+    return lambda volume: Changed(FULL * (volume.image / FULL) ** power, volume.label)
+
+
+def _below_l5(mm: int) -> Change:
+    return lambda volume: volume.cut(None, volume.edge("L5", 1) + mm)
 
 
 def _noisy(sd: float) -> Change:
@@ -98,18 +112,18 @@ def changes() -> Iterator[tuple[str, Change]]:
     for degrees in (-20, -12, 12, 20):
         yield f"turned by {degrees} degrees", _turned(degrees)
     for size in (0.8, 0.9, 1.12, 1.25):
-        yield f"person {size} times as large", lambda v, size=size: Changed(v.image, v.label, size)
+        yield f"person {size} times as large", _sized(size)
     for sd in (12.0, 40.0):
         yield f"noise, SD {sd / FULL:.0%} of the range", _noisy(sd)
     for sigma in (1.0, 2.0):
-        yield f"blurred by {sigma:g} mm", lambda v, s=sigma: Changed(gaussian_filter(v.image, (s, s, 0)), v.label)
+        yield f"blurred by {sigma:g} mm", _blurred(sigma)
     for axis, way in ((1, "to the back"), (0, "to the feet")):
         yield f"20 times brighter {way}", _lit(axis, 1.5)
         yield f"20 times darker {way}", _lit(axis, -1.5)
     for power in (0.6, 1.7):
-        yield f"contrast to the power of {power}", lambda v, g=power: Changed(FULL * (v.image / FULL) ** g, v.label)
+        yield f"contrast to the power of {power}", _contrast(power)
     for below in (18, 12, 6):
-        yield f"cut off {below} mm below L5", lambda v, mm=below: v.cut(None, v.edge("L5", 1) + mm)
+        yield f"cut off {below} mm below L5", _below_l5(below)
     yield "cut off below L5", lambda v: v.cut(None, v.edge("L5", 1) + 2)
     yield "cut off in L5", lambda v: v.cut(None, v.edge("L5", 0.5))
     yield "cut off below L4", lambda v: v.cut(None, v.edge("L4", 1) + 1)
@@ -143,7 +157,7 @@ def tried(changed: Changed, name: str, whole: Labels, network: Network) -> Outco
     )
 
 
-def _wrong(numbering: Numbering, shown: Labels, names: dict[int, str], pixel_mm: float) -> int:
+def _wrong(numbering: Numbering, shown: Labels, names: Mapping[int, str], pixel_mm: float) -> int:
     count = 0
     for level, body in numbering.levels.items():
         row, column = (min(int(at / pixel_mm), size - 1) for at, size in zip(body.centre, shown.shape, strict=True))
