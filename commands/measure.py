@@ -70,6 +70,10 @@ def measure(
     if batch is not None or out is not None:
         if batch is None or out is None or study is not None or rois is not None:
             raise click.UsageError("--batch DIR and --out FILE go together, without STUDY and --rois")
+        if slice_ or study_uid or png or sr or sc or compare or regions_only or as_json:
+            raise click.UsageError("--batch writes a table; of the other options it takes --out and --processes alone")
+        if out.suffix.lower() != ".parquet":
+            raise click.UsageError("--out is a Parquet table; name it .parquet")
         from commands.measure_batch import measure_batch
 
         return measure_batch(batch, out, processes)
@@ -79,6 +83,8 @@ def measure(
         raise click.UsageError("--regions-only finds the regions; leave out --rois")
     if slice_ is not None and rois is None:
         raise click.UsageError("--slice says where the regions of --rois lie; give both")
+    if compare and rois is None:
+        raise click.UsageError("--compare sets the automatic measurement beside a reader's; give --rois")
     settings = load_settings()
     decoder = click.get_current_context().with_resource(decoder_of(settings))
     decoder.start()
@@ -129,6 +135,11 @@ def _say(result: Measurement) -> None:
             click.echo(f"on the neighbouring slices {result.slice_range[0]:.2f} to {result.slice_range[1]:.2f}")
     else:
         click.echo(f"No VBQ: {result.status.replace('_', ' ')}, {result.algorithm}")
+    suitable = sum(verdict.score > 0 for verdict in result.series)
+    for chosen in (verdict for verdict in result.series if verdict.chosen):
+        of = f", the best of {suitable} suitable ones" if suitable > 1 else ""
+        why = "; ".join(reason.text for reason in chosen.reasons)
+        click.echo(f"series {chosen.description or chosen.series_uid}{of}: {why}")
     if result.slice:
         click.echo(f"slice {result.slice.index} ({result.slice.sop_instance_uid})")
     for name, regions in (("", result.levels), ("CSF ", result.csf)):

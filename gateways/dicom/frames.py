@@ -1,5 +1,6 @@
 """Enhanced multi-frame MR (PS3.3 C.7.6.16 and C.8.13): one file, many slices, each read as an instance of its own."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from gateways.dicom.pixels import DECODER_ERRORS, quiet_pydicom, read_header
 from schemas.errors import NotAcceptable, TooLarge
 
 MAX_HEADER_BYTES = 8 * 2**20
+ENHANCED = frozenset({"1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4"})  # MR, legacy converted MR
 PULSES = {"SPIN": "SE", "GRADIENT": "GR", "BOTH": "SE"}
 
 
@@ -20,7 +22,8 @@ def frames_of(instance: Instance, limits: DicomLimits) -> list[Instance]:
 
     Raises NotAcceptable or TooLarge for headers that are broken or beyond bounds.
     """
-    if instance.frames == 1 or instance.truncated or not instance.has_pixels:
+    alone = instance.frames == 1 and (instance.position_mm is not None or instance.sop_class not in ENHANCED)
+    if alone or instance.truncated or not instance.has_pixels:
         return [instance]
     if instance.frames > limits.instances:
         raise TooLarge(f"a file has more than {limits.instances} frames (VBQ_MAX_STUDY_INSTANCES)")
@@ -77,7 +80,20 @@ def _common(instance: Instance, dataset: Dataset) -> Instance:
         codes["ScanningSequence"] = (pulse, "IR") if dataset.get("InversionRecovery") == "YES" else (pulse,)
     if dataset.get("PulseSequenceName") and "SequenceName" not in texts:
         texts["SequenceName"] = str(dataset.PulseSequenceName)
+    if dataset.get("AcquisitionDateTime") and "AcquisitionTime" not in texts:
+        texts["AcquisitionTime"] = _time(str(dataset.AcquisitionDateTime))
+    codes["ScanOptions"] = (*codes.get("ScanOptions", ()), *_suppressed(dataset.get("SpectrallySelectedSuppression")))
     return replace(instance, texts=texts, codes=codes)
+
+
+def _time(moment: str) -> str:
+    """HHMMSS.FFFFFF of a DT value, which may end in an offset from UTC."""
+    return re.split(r"[-+]", moment)[0][8:]
+
+
+def _suppressed(value: Any) -> tuple[str, ...]:
+    """As ScanOptions of single images say it (PS3.3 C.8.13.4.1)."""
+    return ("FS",) if str(value or "").upper() in ("FAT", "FAT_AND_WATER") else ()
 
 
 def _frame(common: Instance, number: int, groups: _Groups) -> Instance:
@@ -95,12 +111,16 @@ def _frame(common: Instance, number: int, groups: _Groups) -> Instance:
     kind = groups.get("MRImageFrameTypeSequence", "FrameType")
     if kind is not None and not isinstance(kind, str):
         codes["ImageType"] = tuple(str(part).upper() for part in kind)
+    excited = str(groups.get("MRModifierSequence", "SpectrallySelectedExcitation") or "").upper()
+    spectral = groups.get("MRModifierSequence", "SpectrallySelectedSuppression")  # some writers have it here
+    if own := (*_suppressed(spectral), *(("FS",) if excited == "WATER" else ())):
+        codes["ScanOptions"] = (*codes.get("ScanOptions", ()), *own)
     slope = groups.floats("PixelValueTransformationSequence", "RescaleSlope")
     intercept = groups.floats("PixelValueTransformationSequence", "RescaleIntercept")
     return replace(
         common,
         frame=number,
-        instance_number=number,
+        instance_number=number if common.frames > 1 else common.instance_number,
         numbers=numbers,
         codes=codes,
         position_mm=triple_of(groups.floats("PlanePositionSequence", "ImagePositionPatient")),

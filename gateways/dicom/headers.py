@@ -108,7 +108,9 @@ class Instance:
     @property
     def slice_uid(self) -> str:
         """What names the slice: the SOP Instance UID, with #frame where the file holds several."""
-        return self.sop_instance_uid if self.frame is None else f"{self.sop_instance_uid}#{self.frame}"
+        return (
+            self.sop_instance_uid if self.frame is None or self.frames == 1 else f"{self.sop_instance_uid}#{self.frame}"
+        )
 
 
 def read_instance(path: Path) -> Instance | Reason | None:

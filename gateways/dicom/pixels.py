@@ -1,6 +1,7 @@
 """Pixels of one instance: checked against its header first, decoded second, rescaled last."""
 
 import logging
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from pydicom.encaps import get_frame
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
 
 from gateways.dicom.codestream import declared_size, rle_is_sound
 from gateways.dicom.headers import Instance
@@ -44,6 +46,7 @@ DECODER_ERRORS = (
 )
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and its multi-frame kinds below
+MAX_UID = 64
 LARGEST = 1e12  # of a slope or an intercept: beyond, single precision overflows
 
 
@@ -51,7 +54,7 @@ def obstacle(instance: Instance, limits: DicomLimits) -> Reason | None:
     """Why the pixels of `instance` must not or cannot be decoded, from its header alone; None where they can."""
     syntax = instance.transfer_syntax
     if syntax not in DECODABLE:
-        name = NAMES.get(syntax, "a compression that is not known here")
+        name = syntax_name(syntax)
         return Reason(code="transfer-syntax", text=f"{name} is not decoded; send uncompressed, RLE or a lossless JPEG")
     if (instance.sop_class or "").startswith(SECONDARY_CAPTURE):
         text = "a secondary capture is a picture of an image, without the scanner's values; send the MR images"
@@ -88,6 +91,17 @@ def obstacle(instance: Instance, limits: DicomLimits) -> Reason | None:
         text = f"{' and '.join(missing)} missing or makes no sense (position, orientation and pixel spacing are needed)"
         return Reason(code="no-geometry", text=text)
     return None
+
+
+def syntax_name(syntax: str) -> str:
+    """A transfer syntax in words, as a person would look it up."""
+    if syntax in NAMES:
+        return NAMES[syntax]
+    if len(syntax) > MAX_UID or not re.fullmatch(r"[0-9.]+", syntax):
+        return "a compression that is not known here"
+    uid = UID(syntax, config.IGNORE)
+    known = not uid.is_private and uid.type == "Transfer Syntax"
+    return uid.name if known else f"a compression that is not known here ({syntax})"
 
 
 def load_slice(instance: Instance, limits: DicomLimits, opened: dict[Path, Dataset] | None = None) -> Slice | Reason:
@@ -143,6 +157,7 @@ def _decode(instance: Instance, opened: dict[Path, Dataset]) -> Slice | Reason:
     slope, intercept = scale
     signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
     highest = 2 ** (instance.bits_stored - int(signed)) - 1
+    lowest = -(2 ** (instance.bits_stored - 1)) if signed else 0
     assert instance.position_mm is not None
     assert instance.orientation is not None
     assert instance.pixel_spacing_mm is not None
@@ -153,7 +168,7 @@ def _decode(instance: Instance, opened: dict[Path, Dataset]) -> Slice | Reason:
         orientation=instance.orientation,
         pixel_spacing_mm=instance.pixel_spacing_mm,
         instance_number=instance.instance_number,
-        ceiling=highest * slope + intercept,
+        ceiling=(highest if slope > 0 else lowest) * slope + intercept,
     )
 
 
@@ -161,12 +176,15 @@ def _stored(instance: Instance, dataset: Dataset) -> npt.NDArray[Any] | Reason:
     """Stored values (rows, columns) of the instance's frame, without what lies in unused bits."""
     syntax, index = dataset.file_meta.TransferSyntaxUID, (instance.frame or 1) - 1
     signed = int(dataset.get("PixelRepresentation", 0) or 0) == 1
+    shift = int(dataset.get("HighBit") or instance.bits_stored - 1) + 1 - instance.bits_stored
     if syntax in NATIVE:
-        high_bit = int(dataset.get("HighBit") or instance.bits_stored - 1)
-        shift = high_bit + 1 - instance.bits_stored
         if not 0 <= shift <= instance.bits_allocated - instance.bits_stored:
             return Reason(code="bits", text="the high bit does not fit bits stored and allocated")
         return _used_bits(_native(instance, dataset, index), instance, shift, signed=signed)
+    if (
+        syntax == RLE and shift
+    ):  # the decoder drops what lies above the stored bits; a JPEG's values have their own place
+        return Reason(code="bits", text="the values are shifted up within an RLE image; send it uncompressed")
     frame = get_frame(dataset.PixelData, index, number_of_frames=instance.frames)
     size = declared_size(frame, syntax)
     if size is not None and size != (instance.rows, instance.columns):

@@ -5,15 +5,44 @@ from collections.abc import Sequence
 
 from gateways.dicom.headers import Instance
 from schemas.measurement import Reason
+from vbq.imaging.volume import Floats, normal_of
 
+SAME_PLANE = 0.9998  # cosine of about one degree
+MOST = 0.75  # of the images, so that the rest are strays
+MOST_PLANES = 16
 IN_PHASE = frozenset({"IP", "IN_PHASE", "INPHASE"})
 
 
 def one_stack(rows: Sequence[Instance]) -> tuple[list[Instance], list[Reason]]:
     """The instances that may be measured together, and what was left out: the in-phase images, the shortest echo."""
-    kept, about_phase = in_phase(rows)
+    kept, about_odd = without_strays(rows)
+    kept, about_phase = in_phase(kept)
     kept, about_echoes = first_echo(kept)
-    return kept, [remark for remark in (about_phase, about_echoes) if remark is not None]
+    return kept, [remark for remark in (about_odd, about_phase, about_echoes) if remark is not None]
+
+
+def without_strays(rows: Sequence[Instance]) -> tuple[list[Instance], Reason | None]:
+    """The images of the plane that most of them share, without a few of a localizer that were filed among them.
+
+    Where there is no such plane, all of them: the series is judged as it is.
+    """
+    planes: list[tuple[Floats, list[Instance]]] = []
+    for row in rows:
+        if row.orientation is None or "LOCALIZER" in row.codes.get("ImageType", ()):
+            continue
+        normal = normal_of(row.orientation)
+        home = next((members for other, members in planes if float(normal @ other) > SAME_PLANE), None)
+        if home is not None:
+            home.append(row)
+        elif len(planes) < MOST_PLANES:
+            planes.append((normal, [row]))
+    kept = max((members for _, members in planes), key=len, default=[])
+    here = {id(row) for row in kept}
+    strays = {id(row) for row in rows if id(row) not in here and row.orientation is not None}
+    if not strays or len(kept) < MOST * len(rows):
+        return list(rows), None
+    text = f"{len(strays)} images of another plane, or of a localizer, lie in the series; they were left out"
+    return [row for row in rows if id(row) not in strays], Reason(code="stray-images", text=text)
 
 
 def in_phase(rows: Sequence[Instance]) -> tuple[list[Instance], Reason | None]:

@@ -10,12 +10,21 @@ from vbq.imaging.weighting import weighting_of
 
 SAGITTAL_COSINE = 0.87  # within 30 degrees of the left-right axis: scoliosis tilts a plane less than that
 COARSE_MM = 2.0
+# English, German, French, Spanish, Italian, Portuguese, Dutch, Nordic, Slavic and Chinese words that consoles show.
+AGENT_WORDS = (
+    r"(?:gd|gad\w*|k\.?m\.?|ce|mdc|civ|[ck]ontrast\w*|контраст\w*|inj\w*|enh\w*|dotarem|magnevist|clariscan|prohance"
+    r"|multihance|omniscan|vueway|elucirem|primovist)"
+)
 CONTRAST_WORDS = re.compile(
-    r"(?<![a-z0-9])(?:gd|gad\w*|dotarem|post|ce|km|contrast|kontrast|enh\w*)(?![a-z0-9])|\+\s*(?:c|gd|km|ce)\b|(?<![a-z])c\+",
+    rf"(?<![a-z0-9]){AGENT_WORDS}(?![a-z0-9])|(?<![a-z0-9])post(?![a-z])|(?<![a-z])post[-_ ]?{AGENT_WORDS}"
+    r"|t1w?(?:gd|km|ce|c)(?![a-z0-9-])|\+\s*(?:c|gd|km|ce)\b|(?<![a-z])c\+|(?<![a-z0-9])(?:w/?c|c/c)(?![a-z0-9])"
+    r"|造影|增强",
     re.IGNORECASE,
 )
+WITH_AND_WITHOUT = re.compile(r"(?<![a-z0-9])w(?:ith)?[-_ /&+]*(?:and)?[-_ /&+]*w(?:ith)?/?o", re.IGNORECASE)
 NO_CONTRAST_WORDS = re.compile(
-    r"(?:non|no|without|w/?o|pre|ohne|sans|sin)[-_ ]*(?:iv[-_ ]*)?(?:gd|gad\w*|contrast|kontrast|km|ce|enh\w*)",
+    r"(?<![a-z0-9/&])(?:non|no|without|w/?o|pre|vor|ohne|sans|avant|sin|sem|senza|zonder|uten|utan|uden|bez|без)[-_ ]*"
+    rf"(?:iv[-_ ]*)?{AGENT_WORDS}(?![a-z0-9])|非造影|非增强|無造影|无造影",
     re.IGNORECASE,
 )
 NO_AGENT = frozenset(
@@ -159,7 +168,7 @@ def _agent(header: SeriesHeader) -> bool:
     if (header.contrast_volume_ml or 0) > 0:
         return True
     described = NO_CONTRAST_WORDS.sub(" ", header.description or "")
-    return bool(CONTRAST_WORDS.search(described))
+    return bool(CONTRAST_WORDS.search(described) or WITH_AND_WITHOUT.search(header.description or ""))
 
 
 def _after(header: SeriesHeader, injected_at: str | None) -> bool:

@@ -14,6 +14,7 @@ from schemas.measurement import Reason
 from vbq.imaging.volume import Floats, Pixels, Series, Slice, normal_of
 
 SAME_POSITION_MM = 0.1
+SAME_SPACING = 1e-3  # as a share
 COARSE_PIXEL_MM = 2.0
 NEIGHBOURHOOD_PIXELS = 15
 # Either side of the plane: canal, laminae, facets. Farther out the trunk mirrors, which scoliosis moves off the spine.
@@ -51,10 +52,9 @@ def order_slices(series: Series, *, keep: str | None = None) -> OrderedSlices:
     Among slices at one position the one called `keep` stays, else the lowest instance number.
     """
     flags: list[Reason] = []
-    shapes = Counter((one.pixels.shape, one.pixel_spacing_mm) for one in series.slices)
-    shape, _ = shapes.most_common(1)[0]
+    usual, _ = Counter(_size(one) for one in series.slices).most_common(1)[0]
     wanted = next((one for one in series.slices if one.sop_instance_uid == keep), None)
-    model = wanted or next(one for one in series.slices if (one.pixels.shape, one.pixel_spacing_mm) == shape)
+    model = wanted or next(one for one in series.slices if _size(one) == usual)
     normal = normal_of(model.orientation)
     alike = [one for one in series.slices if _alike(one, model)]
     if len(alike) < len(series.slices):
@@ -79,7 +79,16 @@ def order_slices(series: Series, *, keep: str | None = None) -> OrderedSlices:
 
 def _alike(one: Slice, model: Slice) -> bool:
     same_plane = float(normal_of(one.orientation) @ normal_of(model.orientation)) > 0.9998  # about a degree
-    return same_plane and one.pixels.shape == model.pixels.shape and one.pixel_spacing_mm == model.pixel_spacing_mm
+    pairs = zip(one.pixel_spacing_mm, model.pixel_spacing_mm, strict=True)
+    # A scanner may write the last digit anew for each slice.
+    return (
+        same_plane and one.pixels.shape == model.pixels.shape and all(abs(a - b) <= SAME_SPACING * b for a, b in pairs)
+    )
+
+
+def _size(one: Slice) -> tuple[tuple[int, ...], tuple[float, float]]:
+    rows, columns = one.pixel_spacing_mm
+    return one.pixels.shape, (round(rows, 2), round(columns, 2))
 
 
 def mid_sagittal(slices: Sequence[Slice]) -> MidSagittal:

@@ -16,7 +16,8 @@ OTHER_WORDS = re.compile(
     re.IGNORECASE,
 )
 FAT_WORDS = re.compile(
-    r"(?<![a-z0-9])(?:fs|fatsat|fat[-_ ]?sat|fat[-_ ]?sup\w*|spair|spir|stir|tirm|water|chess)(?![a-z0-9])"
+    r"(?<![a-z0-9])(?:fs|fatsat|fat[-_ ]?sat|fat[-_ ]?sup\w*|spair|spir|stir|tirm|water|chess|fsat"
+    r"|fettsat\w*|sat[-_ ]?gra\w*|wats|we|proset)(?![a-z0-9])|t1w?fs(?![a-z0-9])"
     r"|dixon.*[-_ ]w(?![a-z0-9/])",
     re.IGNORECASE,
 )

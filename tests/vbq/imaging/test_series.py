@@ -89,6 +89,59 @@ def test_descriptions_of_plain_t1_are_not_mistaken_for_contrast(header: SeriesHe
     assert choose_series([stripped]).header == stripped
 
 
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(
+            "T1KM",
+            "T1GD",
+            "T1 postGd",
+            "T1 SAG POSTCONTRAST",
+            "T1 con contraste",
+            "T1 con mdc",
+            "T1 inj",
+            "T1C",
+            "T1 C/C",
+        ),
+        *("T1 nach Kontrastmittel", "T1 APRES INJECTION", "T1 ProHance", "T1 W/WO CONTRAST", "T1 with and without Gd"),
+        *("T1 pre/post Gd", "T1 с контрастом", "T1 增强", "T1 sag K.M.", "T1 w/c"),
+    ],
+)
+def test_a_contrast_agent_is_understood_in_several_languages(header: SeriesHeader, description: str) -> None:
+    assert codes(replace(header, description=description)) == {"contrast-agent"}
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        *(
+            "T1 sag vor KM",
+            "T1 sans injection",
+            "T1 SIN CONTRASTE",
+            "T1 senza mdc",
+            "T1 zonder contrast",
+            "T1 без контраста",
+        ),
+        *(
+            "T1 PRECONTRAST",
+            "T1 unenhanced",
+            "sag T1w w/o",
+            "T1 sag posterior",
+            "T1_TSE_SAG_C-",
+            "T1 sag (S/C)",
+            "T1 FSE",
+        ),
+    ],
+)
+def test_its_absence_is_understood_too(header: SeriesHeader, description: str) -> None:
+    assert choose_series([replace(header, description=description)]).header is not None
+
+
+@pytest.mark.parametrize("description", ["T1fs sag", "T1 FSAT", "T1 sat graisse", "T1 Fettsat", "T1_we", "T1 ProSet"])
+def test_makers_words_of_fat_suppression_are_understood(header: SeriesHeader, description: str) -> None:
+    assert codes(replace(header, description=description)) == {"fat-suppressed"}
+
+
 def test_t1_flair_counts_as_t1_and_ranks_below_a_spin_echo(header: SeriesHeader) -> None:
     flair = replace(
         header, uid="flair", scanning_sequence=("IR", "SE"), repetition_times_ms=(2200.0,), inversion_times_ms=(860.0,)
