@@ -136,10 +136,25 @@ def secondary_capture(result: Measurement, files: StudyFiles, *, software: str, 
             transfer_syntax_uid="1.2.840.10008.1.2.1",
         )
         capture.SeriesDescription = "VBQ picture (research use only)"
+        capture.SourceImageSequence = [_source(_header(result, files, uid))]
+        capture.DerivationDescription = "Regions and score drawn on an enlarged slice; not for measuring"
         capture.BurnedInAnnotation = "NO"  # says nothing of whose spine it is
         capture.Modality = "OT"
         capture.BodyPartExamined = "LSPINE"
         return _file(capture, software, now)
+
+
+def _source(header: "_Header") -> Dataset:
+    """Which image the picture was made from (PS3.3 C.7.6.1.1.4)."""
+    item, purpose = Dataset(), Dataset()
+    item.ReferencedSOPClassUID = header.dataset.SOPClassUID
+    item.ReferencedSOPInstanceUID = header.dataset.SOPInstanceUID
+    if header.frame is not None:
+        item.ReferencedFrameNumber = header.frame
+    purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
+    purpose.CodeMeaning = "Source image for image processing operation"
+    item.PurposeOfReferenceCodeSequence = [purpose]
+    return item
 
 
 @contextmanager

@@ -11,6 +11,8 @@ from schemas.record import problems_of
 
 def parse_regions(data: bytes) -> RegionSet:
     """Raises NotAcceptable naming the place in the file."""
+    if not data.strip():
+        raise NotAcceptable("the regions file is empty; save the regions again", code="regions-json")
     try:
         raw = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_without_duplicates)
     except UnicodeDecodeError as error:

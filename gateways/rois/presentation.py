@@ -1,4 +1,4 @@
-"""Regions of a greyscale softcopy presentation state (PS3.3 C.10.5): graphic and compound graphic annotations.
+"""Regions of a greyscale softcopy presentation state (PS3.3 C.10.5): its graphic annotations.
 
 PIXEL: (column, row), (0, 0) at the top left corner of the first pixel. DISPLAY: shares of the displayed area, whose
 corners are pixels counted from 1 (PS3.3 C.10.4). Texts of the same annotation are the region's label.
@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import Dataset
 
 from gateways.rois.frames import Frames
-from gateways.rois.structured_report import shape_of
+from gateways.rois.structured_report import graphic_data, shape_of
 from schemas.errors import NotAcceptable
 from schemas.measurement import Reason
 from vbq.imaging.drawn import Drawing
@@ -75,7 +75,7 @@ def _images(annotation: Dataset, dataset: Dataset, frames: Frames) -> Iterator[t
 
 
 def _places(graphic: Dataset, dataset: Dataset, uid: str) -> list[tuple[float, float]]:
-    values = np.asarray(graphic.get("GraphicData") or [], dtype=np.float64)
+    values = graphic_data(graphic)
     if values.size < 4 or values.size % 2 or not np.isfinite(values).all():
         return []
     points = values.reshape(-1, 2)

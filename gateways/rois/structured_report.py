@@ -4,6 +4,7 @@ SCOORD is (column, row) with (0, 0) at the top left corner of the first pixel (P
 An ellipse is given by the ends of two axes; some programs order them otherwise, so axes are found by their midpoints.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -11,9 +12,11 @@ import numpy as np
 from pydicom import Dataset
 
 from gateways.rois.frames import Frames, in_plane
+from schemas.errors import NotAcceptable, TooLarge
 from schemas.measurement import Reason
 from vbq.imaging.drawn import Drawing, Outline, Oval
-from vbq.imaging.polygon import Point
+from vbq.imaging.labels import read_label
+from vbq.imaging.polygon import MAX_VERTICES, Point
 from vbq.imaging.volume import Floats
 
 MAX_ITEMS = 20_000
@@ -31,6 +34,8 @@ LABELS = frozenset(
         "121106",  # DCM Comment
     }
 )
+AXES = {"CIRCLE": 2, "ELLIPSE": 4}  # points that give it
+ASKEW_PX, ASKEW_SHARE = 1.0, 0.1  # that the midpoints of an ellipse's axes may lie apart
 SHAPES = frozenset({"ELLIPSE", "CIRCLE", "POLYLINE", "POLYGON"})
 
 
@@ -57,13 +62,13 @@ def drawings_of_report(dataset: Dataset, frames: Frames) -> tuple[list[Drawing],
 
 def _coordinates(dataset: Dataset) -> Iterator[tuple[Dataset, _Group]]:
     """SCOORD and SCOORD3D items with the labels of the measurement group around them."""
-    waiting: list[tuple[Dataset, _Group]] = [(dataset, _Group((), ()))]
+    waiting = deque([(dataset, _Group((), ()))])
     seen = 0
     while waiting:
-        item, group = waiting.pop(0)
+        item, group = waiting.popleft()
         seen += 1
         if seen > MAX_ITEMS:
-            raise ValueError("content items")
+            raise TooLarge(f"the report has more than {MAX_ITEMS} content items; keep the regions of one reader")
         children = list(item.get("ContentSequence") or [])
         if _concept(item) == MEASUREMENT_GROUP or item.get("ValueType") == "NUM":
             group = _labels(children, group)
@@ -101,10 +106,16 @@ def _concept_meaning(item: Dataset) -> str:
 
 def _drawing(item: Dataset, group: _Group, frames: Frames) -> Drawing | None:
     kind = str(item.get("GraphicType", ""))
-    values = np.asarray(item.get("GraphicData") or [], dtype=np.float64)
-    width = 3 if item.get("ValueType") == "SCOORD3D" else 2
-    if kind not in SHAPES or values.size < 2 * width or values.size % width or not np.isfinite(values).all():
+    if kind not in SHAPES:
         return None
+    values = graphic_data(item)
+    width = 3 if item.get("ValueType") == "SCOORD3D" else 2
+    if values.size < 2 * width or values.size % width or not np.isfinite(values).all():
+        raise _broken(kind, group)
+    if values.size > MAX_VERTICES * width:
+        raise TooLarge(f"a region of the report has more than {MAX_VERTICES} points; draw it with fewer")
+    if kind in AXES and values.size != AXES[kind] * width:
+        raise _broken(kind, group)
     points = values.reshape(-1, width)
     image = _image(item, frames)
     if width == 3:
@@ -116,6 +127,24 @@ def _drawing(item: Dataset, group: _Group, frames: Frames) -> Drawing | None:
         places = [(float(row) - 0.5, float(column) - 0.5) for column, row in points]
     shape = shape_of(kind, places)
     return Drawing(shape, image, group.texts, group.codes) if shape is not None else None
+
+
+def _broken(kind: str, group: _Group) -> NotAcceptable:
+    """Says which region by the level in its label; a label's own text may name a person."""
+    label = read_label(group.texts, group.codes)
+    named = " ".join(part for part in ("CSF" if label.kind == "csf" else None, label.level, kind) if part)
+    return NotAcceptable(
+        f"a region of the report ({named}) has coordinates that are incomplete or no numbers; draw it again",
+        code="regions-coordinates",
+    )
+
+
+def graphic_data(item: Dataset) -> Floats:
+    """The numbers of GraphicData. Beyond 64 KiB Explicit VR has no room for the length and writers say UN."""
+    data = item.get("GraphicData") or []
+    if isinstance(data, bytes):
+        return np.frombuffer(data[: len(data) // 4 * 4], dtype="<f4").astype(np.float64)
+    return np.asarray(data, dtype=np.float64)
 
 
 def _image(item: Dataset, frames: Frames) -> str | None:
@@ -153,6 +182,11 @@ def _ellipse(points: Floats) -> Oval:
     (a, b), (c, d) = min(orders, key=apart)
     center = points.mean(axis=0)
     first, second = (points[b] - points[a]) / 2, (points[d] - points[c]) / 2
+    if apart(((a, b), (c, d))) / 2 > max(ASKEW_PX, ASKEW_SHARE * float(np.hypot(*first) + np.hypot(*second))):
+        raise NotAcceptable(
+            "the four points of an ellipse are not the ends of two axes with one centre; draw it again",
+            code="regions-coordinates",
+        )
     return Oval(
         (float(center[0]), float(center[1])),
         (float(first[0]), float(first[1])),

@@ -197,6 +197,11 @@ def _by_position(image: str | None, placed: Sequence[_Placed], notes: list[Reaso
     """Bodies are what has CSF behind it; four or five of them from the top count as L1 on."""
     fluid = [_is_fluid(one, placed) for one in placed]
     bodies = sorted((one for one, wet in zip(placed, fluid, strict=True) if not wet), key=lambda one: -one.at_mm[2])
+    if not bodies:
+        raise NotAcceptable(
+            f"the file holds {sum(fluid)} CSF regions and no vertebral body; draw and label L1 to L4 too",
+            code="regions-no-bodies",
+        )
     if len(bodies) not in (4, 5) or not any(fluid):
         raise NotAcceptable(
             f"the regions carry no levels, and {len(bodies)} bodies and {sum(fluid)} CSF regions cannot be told apart "

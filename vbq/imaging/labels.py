@@ -5,6 +5,7 @@ Labels come as free text ("L1", "L2 vertebra", "Liquor L3", "LWK 4", "CSF") and 
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal, NamedTuple, get_args
 
@@ -29,17 +30,20 @@ _WORDS = re.compile(
     r"|(?P<part_2>lumbar|sacral|lombaire|lombare)(?:\s+(?:vertebra|body))?\s+(?P<number>\d)(?!\d)",
     re.IGNORECASE,
 )
+_GERMAN = re.compile(
+    r"(?<![A-Za-z0-9])(?P<number>\d{1,2})\.\s*(?:(?P<part>[BLS])WK?|(?P<word>Brust|Lenden|Sakral)wirbel)", re.IGNORECASE
+)  # 1. LWK, 2. Lendenwirbel
 _CHINESE = re.compile(
     r"(?P<part>[腰胸])椎?体?\s*(?P<number>1?\d|[一二三四五])(?!\d)|第\s*(?P<nth>1?\d|[一二三四五])\s*(?P<part_2>[腰胸])椎"
 )
 _CHINESE_NUMBERS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 _CSF = re.compile(
-    r"(?<![A-Za-z])(?:csf|liquor|lcr|lcs)(?:(?![A-Za-z])|(?=[LT]\d))|cerebro-?\s?spinal|spinal\s+fluid|céphalo-?rachidien|脑脊液|腦脊液",
+    r"(?<![A-Za-z])(?:csf|liquor|lcr|lcs)(?:(?![A-Za-z])|(?=[LT]\d))|(?<![A-Za-z])fluid(?![A-Za-z])|cerebro-?\s?spinal|spinal\s+fluid|céphalo-?rachidien|脑脊液|腦脊液",
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])|椎间盘|椎間盤",
+    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|sac|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])|椎间盘|椎間盤",
     re.IGNORECASE,
 )
 
@@ -53,7 +57,7 @@ class Label(NamedTuple):
 
 def read_label(texts: Iterable[str], codes: Iterable[tuple[str, str]] = ()) -> Label:
     """What labels and codes, (coding scheme, value), of one region say together."""
-    texts = [text for text in texts if text]
+    texts = [unicodedata.normalize("NFKC", text) for text in texts if text]  # full-width letters, hard spaces
     levels = {level for text in texts for level in _levels_in(text)}
     is_csf = any(_CSF.search(text) for text in texts)
     for scheme, value in codes:
@@ -83,6 +87,9 @@ def _levels_in(text: str) -> set[Level]:
         part = (match["part"] or match["part_2"])[0].upper()
         ordinal = (match["ordinal"] or "").lower()
         found.add(f"{part}{match['number'] or _ORDINALS.get(ordinal) or ordinal[0]}")
+    for match in _GERMAN.finditer(text):
+        part = (match["part"] or match["word"])[0].upper()
+        found.add(f"{'T' if part == 'B' else part}{int(match['number'])}")
     for match in _CHINESE.finditer(text):
         number = match["number"] or match["nth"]
         letter = {"腰": "L", "胸": "T"}[match["part"] or match["part_2"]]

@@ -62,6 +62,9 @@ def measure(
         stack = _Stack(series, ordered, mid_sagittal(ordered.slices))
         draft = draft.but(**_slice_fields(stack, draft.flags))
         if rois is not None:
+            draft = draft.but(
+                flags=[*draft.flags, *rois.remarks]
+            )  # also where there is no number: they say what was left out
             return _compared(_measured(draft, rois, stack, study), stack, network)
         if network is None:
             text = "no regions were given; draw ovals at L1 to L4 and in the CSF at L1 to L3"
@@ -136,7 +139,7 @@ def _measured(draft: Measurement, rois: RegionSet, stack: _Stack, study: Study) 
         method="reader",
         levels=result.levels,
         csf=result.csf,
-        flags=[*draft.flags, *rois.remarks, *found.flags, *result.flags, *flags_of(result, values, found.image)],
+        flags=[*draft.flags, *found.flags, *result.flags, *flags_of(result, values, found.image)],
     )
 
 

@@ -98,6 +98,17 @@ def test_the_same_measurement_has_the_same_uids_and_another_one_others(
     assert report_uid(measure(files.study, files.load_pixels, moved)) != report_uid(result)
 
 
+def test_the_picture_names_the_image_that_it_was_made_from(made: tuple[Measurement, Evidence]) -> None:
+    result, evidence = made
+    capture = parsed(evidence.capture)
+    assert result.slice is not None
+    (source,) = capture.SourceImageSequence
+    assert source.ReferencedSOPInstanceUID == result.slice.sop_instance_uid
+    assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
+    assert list(capture.ImageType)[:2] == ["DERIVED", "SECONDARY"]
+    assert "not for measuring" in capture.DerivationDescription
+
+
 def test_without_regions_there_is_nothing_to_report(study: Path, made: tuple[Measurement, Evidence]) -> None:
     bare = made[0].but(levels={}, csf={})
     with pytest.raises(NotMeasurable):

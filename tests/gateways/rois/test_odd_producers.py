@@ -146,16 +146,62 @@ def test_a_region_that_leaves_the_image_is_named(drawn: Drawn, tmp_path: Path) -
     assert "beyond the image" in found.reasons[0].text
 
 
-def test_coordinates_that_are_no_numbers_are_left_out_or_refused(drawn: Drawn, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:The value for the data element .0070,0022. exceeds:UserWarning")
+@pytest.mark.parametrize(
+    ("data", "code", "says"),
+    [
+        ([float("nan")] * 8, "regions-coordinates", "L1 ELLIPSE"),
+        ([float("inf"), *[90.0] * 7], "regions-coordinates", "L1 ELLIPSE"),
+        ([90.0, 90.0, 99.0, 90.0, 95.0, 88.0], "regions-coordinates", "L1 ELLIPSE"),
+        ([50.0, 50.0, 90.0, 50.0, 70.0, 40.0, 99.0, 95.0], "regions-coordinates", "two axes with one centre"),
+        ([50.0, 60.0] * 20_001, "too-large", "20000 points"),
+    ],
+    ids=["NaN", "infinite", "three-ends", "askew", "too-many"],
+)
+def test_a_region_with_impossible_coordinates_is_named_and_never_dropped(
+    data: list[float], code: str, says: str, drawn: Drawn, tmp_path: Path
+) -> None:
+    """Without it L1 would be missing from a score that looks whole. The long one is beyond 64 KiB, thus VR UN."""
     path = producers.dcmjs_report(drawn, tmp_path / "sr.dcm", "ellipse", "tracking")
 
     def broken(dataset: Dataset) -> None:
-        for item, value in zip(shapes(dataset), (float("nan"), float("inf"), 3e38), strict=False):
-            item.GraphicData = [value] * 8
+        shapes(dataset)[0].GraphicData = data
 
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(Rejected, match=says) as caught:
         read_regions(changed(path, broken), drawn.files)
-    assert caught.value.reason_code.startswith(("region", "regions"))
+    assert caught.value.reason_code == code
+
+
+def test_a_report_with_too_many_items_says_so(drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateways.rois.structured_report.MAX_ITEMS", 10)
+    path = producers.dcmjs_report(drawn, tmp_path / "sr.dcm", "ellipse", "tracking")
+    with pytest.raises(TooLarge, match="10 content items"):
+        read_regions(path, drawn.files)
+
+
+def test_csf_alone_says_that_the_bodies_are_missing(drawn: Drawn, tmp_path: Path) -> None:
+    path = producers.dcmjs_report(drawn, tmp_path / "sr.dcm", "ellipse", "tracking")
+
+    def fluid_only(dataset: Dataset) -> None:
+        groups = dataset.ContentSequence[0]
+        groups.ContentSequence = [one for one in groups.ContentSequence if "CSF" in one.ContentSequence[0].TextValue]
+
+    with pytest.raises(NotAcceptable, match="no vertebral body") as caught:
+        read_regions(changed(path, fluid_only), drawn.files)
+    assert caught.value.reason_code == "regions-no-bodies"
+
+
+def test_what_was_left_out_is_said_where_there_is_no_number_for_want_of_it(drawn: Drawn, tmp_path: Path) -> None:
+    path = producers.dcmjs_report(drawn, tmp_path / "sr.dcm", "ellipse", "tracking")
+
+    def unlabelled(dataset: Dataset) -> None:
+        for group in dataset.ContentSequence[0].ContentSequence:
+            if "CSF" in group.ContentSequence[0].TextValue:
+                group.ContentSequence[0].TextValue = "EllipticalROI"
+
+    found = measured(drawn, read_regions(changed(path, unlabelled), drawn.files))
+    assert [reason.code for reason in found.reasons] == ["csf-missing"]
+    assert "regions-unlabelled" in {flag.code for flag in found.flags}
 
 
 def test_presentation_units_that_cannot_be_placed_are_named(drawn: Drawn, tmp_path: Path) -> None:

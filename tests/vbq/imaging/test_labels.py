@@ -12,6 +12,13 @@ from vbq.imaging.labels import Label, read_label
         ("L1 vertebra", Label("body", "L1")),
         ("vertebrae_L3", Label("body", "L3")),
         ("LWK 4", Label("body", "L4")),
+        ("1. LWK", Label("body", "L1")),
+        ("2. Lendenwirbelkörper", Label("body", "L2")),
+        ("12. BWK", Label("body", "T12")),
+        ("Liquor 3. LWK", Label("csf", "L3")),
+        ("ＣＳＦ\u00a0Ｌ２", Label("csf", "L2")),  # full-width, as East Asian keyboards write it
+        ("fluid at L1", Label("csf", "L1")),
+        ("thecal sac L1", Label("other", None)),
         ("BWK12", Label("body", "T12")),
         ("Th12", Label("body", "T12")),
         ("S1", Label("body", "S1")),
