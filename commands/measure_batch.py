@@ -37,7 +37,9 @@ def measure_batch(archive: Path, table: Path, processes: int) -> int:
 
     A row is written for every folder; those that cannot be read are `not_measurable` with the reason.
     """
-    folders = sorted(path for path in archive.iterdir() if path.is_dir())
+    # A link to the archive itself or above it is a loop, no study.
+    root = archive.resolve()
+    folders = sorted(path for path in archive.iterdir() if path.is_dir() and not root.is_relative_to(path.resolve()))
     if not folders:
         raise click.UsageError(f"no folders below {archive}; --batch expects one folder per study")
     journal = Journal(table)

@@ -145,6 +145,8 @@ def _decode(instance: Instance, opened: dict[Path, Dataset]) -> Slice | Reason:
     if "ModalityLUTSequence" in dataset:
         return Reason(code="modality-lut", text="signal intensities behind a modality lookup table are not read")
     if "PixelData" not in dataset:
+        if "FloatPixelData" not in dataset and "DoubleFloatPixelData" not in dataset:
+            return Reason(code="not-decodable", text="the file's elements break off before its pixels; send it again")
         text = "the pixels are floating point numbers (a computed map?), not stored signal; send the scanner's images"
         return Reason(code="float-pixels", text=text)
     stored = _stored(instance, dataset)

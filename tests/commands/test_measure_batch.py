@@ -68,6 +68,30 @@ def test_batch_without_out_is_wrong_usage(archive: Path) -> None:
     assert "go together" in answer.output
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--out", "t.csv"], "name it .parquet"),
+        (["--out", "t.parquet", "--json"], "--processes alone"),
+        (["--out", "t.parquet", "--regions-only"], "--processes alone"),
+        (["--out", "t.parquet", "--png", "a.png"], "--processes alone"),
+    ],
+)
+def test_options_that_a_batch_would_pass_over_are_refused(archive: Path, options: list[str], words: str) -> None:
+    answer = CliRunner().invoke(measure, ["--batch", str(archive), *options])
+    assert answer.exit_code == 2
+    assert words in answer.output
+
+
+def test_a_link_back_to_the_archive_is_no_study(tmp_path: Path) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "loop").symlink_to(archive)
+    (archive / "above").symlink_to(tmp_path)
+    answer = CliRunner().invoke(measure, ["--batch", str(archive), "--out", str(tmp_path / "t.parquet")])
+    assert "no folders below" in answer.output
+
+
 def batch(archive: Path, table: Path, processes: int = 2) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "commands", "measure", "--batch", str(archive), "--out", str(table)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}

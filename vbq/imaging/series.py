@@ -87,6 +87,10 @@ def choose_series(
         key=lambda i: (sop_instance_uid in series[i].sop_instance_uids, judged[i].score, -(series[i].number or 0), -i),
         default=None,
     )
+    equal = [i for i in suitable if best is not None and judged[i].score == judged[best].score]
+    if best is not None and len(equal) > 1 and sop_instance_uid not in series[best].sop_instance_uids:
+        text = f"of {len(equal)} equally good series the one with the lowest number"
+        judged[best].reasons.append(Reason(code="first-of-equals", text=text))
     verdicts = [_verdict(row, judged[index], chosen=index == best) for index, row in enumerate(series)]
     return Choice(series[best] if best is not None else None, verdicts)
 

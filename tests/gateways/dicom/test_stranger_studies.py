@@ -62,6 +62,15 @@ def test_values_shifted_up_within_rle_are_named(writer: StudyWriter) -> None:
     assert getattr(loaded, "code", None) == "bits"
 
 
+def test_an_element_that_hides_the_pixels_is_not_taken_for_a_map(writer: StudyWriter) -> None:
+    for path in writer.series():
+        data = path.read_bytes()
+        path.write_bytes(data.replace(b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00\0\0"))
+    files = open_study(writer.root)
+    loaded = files.reader.slices(files.instances["2.25.9.1"], DicomLimits())[0]
+    assert getattr(loaded, "code", None) == "not-decodable"
+
+
 # --- enhanced --------------------------------------------------------------------------------------------------------
 
 

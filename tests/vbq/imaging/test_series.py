@@ -142,6 +142,15 @@ def test_makers_words_of_fat_suppression_are_understood(header: SeriesHeader, de
     assert codes(replace(header, description=description)) == {"fat-suppressed"}
 
 
+def test_of_equals_the_first_is_taken_and_that_is_said(header: SeriesHeader) -> None:
+    again = replace(header, uid="again", number=9)
+    choice = choose_series([again, replace(header, number=3)])
+    chosen, other = choice.verdicts[1], choice.verdicts[0]
+    assert chosen.chosen
+    assert "first-of-equals" in {reason.code for reason in chosen.reasons}
+    assert "first-of-equals" not in {reason.code for reason in other.reasons}
+
+
 def test_t1_flair_counts_as_t1_and_ranks_below_a_spin_echo(header: SeriesHeader) -> None:
     flair = replace(
         header, uid="flair", scanning_sequence=("IR", "SE"), repetition_times_ms=(2200.0,), inversion_times_ms=(860.0,)
