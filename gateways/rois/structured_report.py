@@ -34,6 +34,7 @@ LABELS = frozenset(
         "121106",  # DCM Comment
     }
 )
+COUNTS, NO = "VBQ-COUNTS", "373067005"  # of gateways.dicom.evidence; SCT No
 AXES = {"CIRCLE": 2, "ELLIPSE": 4}  # points that give it
 ASKEW_PX, ASKEW_SHARE = 1.0, 0.1  # that the midpoints of an ellipse's axes may lie apart
 SHAPES = frozenset({"ELLIPSE", "CIRCLE", "POLYLINE", "POLYGON"})
@@ -44,20 +45,30 @@ class _Group(NamedTuple):
 
     texts: tuple[str, ...]
     codes: tuple[tuple[str, str], ...]
+    counts: bool = True
+    """False where our own report says that the region does not count in the score."""
 
 
 def drawings_of_report(dataset: Dataset, frames: Frames) -> tuple[list[Drawing], list[Reason]]:
     """All closed regions of the content tree; a region that several measurements share counts once."""
     found: dict[object, Drawing] = {}
     skipped = 0
+    uncounted: set[str] = set()
     for item, group in _coordinates(dataset):
+        if not group.counts:
+            uncounted.add(_name(group) or "a region")
+            continue
         drawing = _drawing(item, group, frames)
         if drawing is None:
             skipped += 1
         else:
             found[repr((drawing.shape, drawing.image, drawing.texts))] = drawing
     text = f"{skipped} points, lines and other open shapes of the report were left out"
-    return list(found.values()), [Reason(code="shapes-ignored", text=text)] if skipped else []
+    remarks = [Reason(code="shapes-ignored", text=text)] if skipped else []
+    if uncounted:
+        text = f"left out, as the report says that they do not count: {', '.join(sorted(uncounted))}"
+        remarks.append(Reason(code="regions-not-counting", text=text))
+    return list(found.values()), remarks
 
 
 def _coordinates(dataset: Dataset) -> Iterator[tuple[Dataset, _Group]]:
@@ -74,13 +85,15 @@ def _coordinates(dataset: Dataset) -> Iterator[tuple[Dataset, _Group]]:
             group = _labels(children, group)
         if item.get("ValueType") in ("SCOORD", "SCOORD3D"):
             own = _concept_meaning(item)
-            yield item, _Group((*group.texts, own) if own else group.texts, group.codes)
+            yield item, group._replace(texts=(*group.texts, own)) if own else group
         waiting.extend((child, group) for child in children)
 
 
 def _labels(children: list[Dataset], outer: _Group) -> _Group:
-    texts, codes = list(outer.texts), list(outer.codes)
+    texts, codes, counts = list(outer.texts), list(outer.codes), outer.counts
     for child in children:
+        if _concept(child) == COUNTS:
+            counts &= all(str(code.get("CodeValue", "")) != NO for code in child.get("ConceptCodeSequence") or [])
         if _concept(child) not in LABELS:
             continue
         if child.get("ValueType") == "TEXT":
@@ -91,7 +104,7 @@ def _labels(children: list[Dataset], outer: _Group) -> _Group:
         nested = _labels(list(child.get("ContentSequence") or []), _Group((), ()))  # modifiers of a site
         texts += nested.texts
         codes += nested.codes
-    return _Group(tuple(texts), tuple(codes))
+    return _Group(tuple(texts), tuple(codes), counts)
 
 
 def _concept(item: Dataset) -> str:
@@ -129,10 +142,14 @@ def _drawing(item: Dataset, group: _Group, frames: Frames) -> Drawing | None:
     return Drawing(shape, image, group.texts, group.codes) if shape is not None else None
 
 
+def _name(group: _Group) -> str:
+    label = read_label(group.texts, group.codes)
+    return " ".join(part for part in ("CSF" if label.kind == "csf" else None, label.level) if part)
+
+
 def _broken(kind: str, group: _Group) -> NotAcceptable:
     """Says which region by the level in its label; a label's own text may name a person."""
-    label = read_label(group.texts, group.codes)
-    named = " ".join(part for part in ("CSF" if label.kind == "csf" else None, label.level, kind) if part)
+    named = f"{_name(group)} {kind}".strip()
     return NotAcceptable(
         f"a region of the report ({named}) has coordinates that are incomplete or no numbers; draw it again",
         code="regions-coordinates",

@@ -43,7 +43,8 @@ _CSF = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|sac|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])|椎间盘|椎間盤",
+    rf"{_START}(?:disc|disk|discus|bandscheibe|ivd|canal|sac|cord|conus|muscle|psoas|fat|noise|air|background)(?![A-Za-z])"
+    r"|duralsack|spinalkanal|wirbelkanal|myelon|cauda|muskel|fettgewebe|椎间盘|椎間盤",
     re.IGNORECASE,
 )
 

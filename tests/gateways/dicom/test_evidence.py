@@ -184,3 +184,16 @@ def test_regions_on_slices_of_their_own_come_back_on_them(
     assert again.vbq == pytest.approx(first.vbq)
     assert again.csf["L3"].sop_instance_uid == "2.25.9.1.6"
     assert "regions-on-several-slices" in {flag.code for flag in again.flags}
+
+
+def test_a_level_that_did_not_count_does_not_count_when_the_report_is_read_back(
+    made: tuple[Measurement, Evidence], study: Path, tmp_path: Path
+) -> None:
+    """An automatic measurement leaves out a haemangioma; its own report must give the same score again."""
+    result, files = made[0], open_study(study)
+    levels = {**result.levels, "L4": result.levels["L4"].but(used=False)}
+    report = evidence_of(result.but(levels=levels), files, software="x", now=NOW).report
+    (tmp_path / "sr.dcm").write_bytes(report)
+    found = read_regions(tmp_path / "sr.dcm", files)
+    assert set(found.levels) == set(result.levels) - {"L4"}
+    assert [(row.code, row.text.split(": ")[1]) for row in found.remarks] == [("regions-not-counting", "L4")]

@@ -19,6 +19,7 @@ from vbq.imaging.labels import Label, read_label
         ("ＣＳＦ\u00a0Ｌ２", Label("csf", "L2")),  # full-width, as East Asian keyboards write it
         ("fluid at L1", Label("csf", "L1")),
         ("thecal sac L1", Label("other", None)),
+        ("Duralsack LWK 1", Label("other", None)),
         ("BWK12", Label("body", "T12")),
         ("Th12", Label("body", "T12")),
         ("S1", Label("body", "S1")),
