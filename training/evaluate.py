@@ -6,7 +6,7 @@ vertebral body. The lowest label is S1 in files named in --with-s1. What is comp
 found       intersection over union with the best component of the vertebral-body class above .5
 Dice        of all bodies of the slice together (S1 left out on both sides)
 ROI error   mean signal in the body drawn in by 3 mm, network's outline against the reader's, in percent
-L5          the lowest component of the vertebral-body class is the reader's L5 (where S1 is labelled)
+L5          the lowest component of the vertebral-body class is the reader's L5
 """
 
 import argparse
@@ -33,7 +33,7 @@ class SliceResult:
     found: int
     dice: float
     roi_errors_percent: tuple[float, ...]
-    l5_right: bool | None  # None where S1 is not labelled
+    l5_right: bool
     false_bodies: int  # components that touch no labelled body
 
 
@@ -83,7 +83,7 @@ def judge(
     top = int(np.nonzero(everything)[0].min())
     mine = (labels == VERTEBRAL_BODY) & ~sacrum & (np.arange(len(labels)) >= top)[:, None]
     dice = 2 * float((mine & everything).sum()) / max(float(mine.sum() + everything.sum()), 1)
-    l5 = bool(pieces and _overlap(pieces[0], bodies[0]) > 0.3) if has_s1 else None
+    l5 = bool(pieces and _overlap(pieces[0], bodies[0]) > 0.3)
     stray = sum(
         1 for piece in pieces if not (piece & (everything | sacrum)).any() and np.nonzero(piece)[0].mean() > top
     )
@@ -110,8 +110,7 @@ def table(title: str, results: list[SliceResult]) -> str:
     bodies, found = sum(r.bodies for r in results), sum(r.found for r in results)
     errors = np.array([e for r in results for e in r.roi_errors_percent] or [np.nan])
     dice = float(np.mean([r.dice for r in results]))
-    asked = [r.l5_right for r in results if r.l5_right is not None]
-    l5 = f"{sum(asked)} of {len(asked)}" if asked else "S1 not labelled"
+    l5 = f"{sum(r.l5_right for r in results)} of {len(results)}"
     stray = sum(r.false_bodies for r in results)
     return (
         f"| {title} | {len(results)} | {found} of {bodies} ({100 * found / bodies:.1f} %) | {dice:.3f} "
