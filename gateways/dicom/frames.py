@@ -81,14 +81,15 @@ def _common(instance: Instance, dataset: Dataset) -> Instance:
     if dataset.get("PulseSequenceName") and "SequenceName" not in texts:
         texts["SequenceName"] = str(dataset.PulseSequenceName)
     if dataset.get("AcquisitionDateTime") and "AcquisitionTime" not in texts:
-        texts["AcquisitionTime"] = _time(str(dataset.AcquisitionDateTime))
+        texts["AcquisitionDate"], texts["AcquisitionTime"] = _moment(str(dataset.AcquisitionDateTime))
     codes["ScanOptions"] = (*codes.get("ScanOptions", ()), *_suppressed(dataset.get("SpectrallySelectedSuppression")))
     return replace(instance, texts=texts, codes=codes)
 
 
-def _time(moment: str) -> str:
-    """HHMMSS.FFFFFF of a DT value, which may end in an offset from UTC."""
-    return re.split(r"[-+]", moment)[0][8:]
+def _moment(value: str) -> tuple[str, str]:
+    """YYYYMMDD and HHMMSS.FFFFFF of a DT value, which may end in an offset from UTC."""
+    local = re.split(r"[-+]", value)[0]
+    return local[:8], local[8:]
 
 
 def _suppressed(value: Any) -> tuple[str, ...]:

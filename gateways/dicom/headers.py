@@ -20,6 +20,7 @@ TAGS: dict[str, int] = {
     "SOPClassUID": 0x00080016,
     "SOPInstanceUID": 0x00080018,
     "StudyDate": 0x00080020,
+    "AcquisitionDate": 0x00080022,
     "AcquisitionTime": 0x00080032,
     "Modality": 0x00080060,
     "Manufacturer": 0x00080070,
@@ -152,7 +153,7 @@ def instance_of(path: Path, walk: Walk) -> Instance | Reason | None:
         instance_number=raw.integer("InstanceNumber"),
         modality=raw.text("Modality"),
         texts=raw.texts("SeriesDescription", "ProtocolName", "Manufacturer", "ManufacturerModelName", "SequenceName")
-        | raw.texts("AcquisitionTime", "ContrastBolusAgent", "PhotometricInterpretation"),
+        | raw.texts("AcquisitionDate", "AcquisitionTime", "ContrastBolusAgent", "PhotometricInterpretation"),
         codes={
             name: tuple(part.upper() for part in raw.parts(name))
             for name in ("ImageType", "ScanningSequence", "SequenceVariant", "ScanOptions", "BodyPartExamined")

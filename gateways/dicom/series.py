@@ -33,7 +33,10 @@ def series_header(uid: str, instances: Sequence[Instance], limits: DicomLimits) 
         return tuple(dict.fromkeys(code for row in instances for code in row.codes[name]))
 
     flips, fields = numbers("FlipAngle"), numbers("MagneticFieldStrength")
-    times = [row.texts["AcquisitionTime"] for row in instances if "AcquisitionTime" in row.texts]
+    taken = [row for row in instances if "AcquisitionTime" in row.texts]
+    dated = bool(taken) and all(row.texts.get("AcquisitionDate") for row in taken)
+    moments = [(row.texts["AcquisitionDate"] if dated else "", row.texts["AcquisitionTime"]) for row in taken]
+    date, time = min(moments, default=(None, None))
     volumes = numbers("ContrastBolusVolume")
     return SeriesHeader(
         uid=uid,
@@ -42,7 +45,8 @@ def series_header(uid: str, instances: Sequence[Instance], limits: DicomLimits) 
         protocol=text("ProtocolName"),
         number=first.series_number,
         body_parts=codes("BodyPartExamined"),
-        acquisition_time=min(times, default=None),
+        acquisition_date=date or None,
+        acquisition_time=time,
         repetition_times_ms=numbers("RepetitionTime"),
         echo_times_ms=numbers("EchoTime"),
         inversion_times_ms=numbers("InversionTime"),

@@ -79,8 +79,8 @@ def choose_series(
 
     Where a reader's regions name a slice, a suitable series that holds it comes first.
     """
-    injected_at = min((row.acquisition_time for row in series if _agent(row) and row.acquisition_time), default=None)
-    judged = [_judge(row, injected_at, any_contrast=any_contrast) for row in series]
+    injected = [row for row in series if _agent(row)]
+    judged = [_judge(row, injected, any_contrast=any_contrast) for row in series]
     suitable = [index for index, judgement in enumerate(judged) if judgement.suitable]
     best = max(
         suitable,
@@ -114,8 +114,8 @@ class Judgement(NamedTuple):
     reasons: list[Reason]
 
 
-def _judge(header: SeriesHeader, injected_at: str | None, *, any_contrast: bool) -> Judgement:
-    against = [reason for reason in (*header.obstacles, *_against(header, injected_at)) if reason]
+def _judge(header: SeriesHeader, injected: Sequence[SeriesHeader], *, any_contrast: bool) -> Judgement:
+    against = [reason for reason in (*header.obstacles, *_against(header, injected)) if reason]
     if any_contrast:
         against = [reason for reason in against if reason.code not in OF_CONTRAST]
     weighting = weighting_of(header)
@@ -137,7 +137,7 @@ def _judge(header: SeriesHeader, injected_at: str | None, *, any_contrast: bool)
     return Judgement(True, max(score, 0.1), reasons)
 
 
-def _against(header: SeriesHeader, injected_at: str | None) -> list[Reason]:
+def _against(header: SeriesHeader, injected: Sequence[SeriesHeader]) -> list[Reason]:
     """Everything but the weighting that speaks against a series."""
     described = header.description or ""
     found: list[tuple[bool, str, str]] = [
@@ -148,7 +148,7 @@ def _against(header: SeriesHeader, injected_at: str | None) -> list[Reason]:
         (bool(DERIVED_TYPES & set(header.image_types)), "derived", "a localizer, a projection or a derived image"),
         (bool(LOCALIZER_WORDS.search(described)), "localizer", "a localizer by its description"),
         (_agent(header), "contrast-agent", "taken after a contrast agent"),
-        (_after(header, injected_at), "after-contrast", "taken after a series with contrast agent"),
+        (_after(header, injected), "after-contrast", "taken after a series with contrast agent"),
         (_elsewhere(header), "elsewhere", "another part of the body"),
         (
             bool(header.photometric) and not any("MONOCHROME" in p or not p for p in header.photometric),
@@ -175,8 +175,18 @@ def _agent(header: SeriesHeader) -> bool:
     return bool(CONTRAST_WORDS.search(described) or WITH_AND_WITHOUT.search(header.description or ""))
 
 
-def _after(header: SeriesHeader, injected_at: str | None) -> bool:
-    return injected_at is not None and header.acquisition_time is not None and header.acquisition_time > injected_at
+def _after(header: SeriesHeader, injected: Sequence[SeriesHeader]) -> bool:
+    """Whether a series began after one with contrast agent did; days count where both headers give them."""
+
+    def later(one: SeriesHeader) -> bool:
+        if not (header.acquisition_time and one.acquisition_time):
+            return False
+        if header.acquisition_date and one.acquisition_date:
+            began = header.acquisition_date, header.acquisition_time
+            return began > (one.acquisition_date, one.acquisition_time)
+        return header.acquisition_time > one.acquisition_time
+
+    return any(later(one) for one in injected)
 
 
 def _elsewhere(header: SeriesHeader) -> bool:

@@ -56,6 +56,8 @@ class SeriesHeader:
     protocol: str | None = None
     number: int | None = None
     body_parts: tuple[str, ...] = ()
+    acquisition_date: str | None = None
+    """YYYYMMDD of the earliest instance, where every instance has one."""
     acquisition_time: str | None = None
     """HHMMSS.FFFFFF of the earliest instance."""
     repetition_times_ms: tuple[float, ...] = ()

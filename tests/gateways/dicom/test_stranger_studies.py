@@ -109,7 +109,7 @@ def test_without_suppression_an_enhanced_file_is_plain_t1(writer: StudyWriter) -
     dataset.AcquisitionDateTime = "20240102101500.25+0100"
     writer.save(dataset, "t1/all")
     header = open_study(writer.root).study.series[0]
-    assert header.acquisition_time == "101500.25"
+    assert (header.acquisition_date, header.acquisition_time) == ("20240102", "101500.25")
     assert choose_series([header]).header is not None
 
 

@@ -177,6 +177,14 @@ def test_t1_taken_after_a_contrast_series_is_refused_though_its_tags_are_silent(
     assert "after-contrast" in {reason.code for reason in choice.verdicts[0].reasons}
 
 
+def test_contrast_given_before_midnight_counts_after_it(header: SeriesHeader) -> None:
+    injected = replace(header, uid="i", contrast_agents=("Dotarem",), acquisition_time="235500")
+    after = replace(header, uid="after", acquisition_time="000500", acquisition_date="20240103")
+    dated = replace(injected, acquisition_date="20240102")
+    assert choose_series([dated, after]).header is None
+    assert choose_series([replace(injected, acquisition_date="20240103"), after]).header == after
+
+
 def test_a_reader_s_slice_decides_between_two_good_series_but_never_for_a_bad_one(header: SeriesHeader) -> None:
     one = replace(header, uid="one", sop_instance_uids=("2.25.10",), repetition_times_ms=())
     two = replace(header, uid="two", sop_instance_uids=("2.25.20",))
