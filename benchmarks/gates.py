@@ -41,7 +41,11 @@ _network: list[Network] = []
 
 @dataclass(frozen=True)
 class Result:
-    """One phantom through the gate. `error` is relative; None where there is no number or no truth."""
+    """One phantom through the gate.
+
+    `error` is relative to the truth without the image's noise, as in docs/accuracy.md: what noise adds to small true
+    ovals is chance. None where there is no number or no truth.
+    """
 
     case: str
     seed: int
@@ -101,7 +105,7 @@ def run_case(case: Case, seed: int) -> Result:
     else:
         outcome = "flagged" if found.flags else "plain"
     told = found.reasons if outcome in ("refused", "confirm") else found.flags
-    truth = study.truth.vbq
+    truth = study.truth.expected_vbq
     error = found.vbq / truth - 1 if found.vbq is not None and math.isfinite(truth) else None
     return Result(case.name, seed, outcome, tuple(sorted({row.code for row in told})), error, _shifted(found, study))
 
