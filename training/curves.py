@@ -35,7 +35,7 @@ def draw(rows: Rows, target: Path) -> None:
         panel.set_title(title, fontsize=10)
         panel.set_xlabel("step of 8 crops")
         panel.grid(linewidth=0.3)
-        panel.legend(fontsize=8)
+        panel.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=3)  # below: it hides no curve
     figure.savefig(target, metadata={"Date": None})
     plt.close(figure)
 
