@@ -102,14 +102,16 @@ def measure(
         network=network,
         levels_only=regions_only,
     )
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        _say(result)
-    if png:
-        _write_picture(png, result, files)
-    if sr or sc:
-        write_evidence(result, files, sr, sc)
+    try:
+        if as_json:
+            print_json(result.model_dump(mode="json"))
+        else:
+            _say(result)
+    finally:  # also where who reads the answer has enough of it (a pipe to `head`)
+        if png:
+            _write_picture(png, result, files)
+        if sr or sc:
+            write_evidence(result, files, sr, sc)
     return FAILED if result.status == "not_measurable" else DONE
 
 

@@ -24,6 +24,18 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(measure, [str(one) for one in arguments], standalone_mode=False)
 
 
+def test_files_are_written_though_the_pipe_was_closed_early(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("commands.measure._say", closed)
+    answer = run(study, "--rois", study.parent / "rois.json", "--png", tmp_path / "slice.png")
+    assert isinstance(answer.exception, BrokenPipeError)
+    assert (tmp_path / "slice.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_json_is_one_document_with_the_contract_s_names(study: Path) -> None:
     answer = run(study, "--rois", study.parent / "rois.json", "--json")
     assert answer.return_value == 0
