@@ -160,7 +160,9 @@ def test_ctrl_c_says_that_it_can_go_on(archive: Path, tmp_path: Path) -> None:
     many = tmp_path / "many"  # so many that the batch is not done when the signal comes
     for number in range(30):
         shutil.copytree(archive / "a", many / f"{number:02}")
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)  # a child of a background job would ignore it
     stopped = batch(many, tmp_path / "results.parquet", processes=1)
+    signal.signal(signal.SIGINT, kept)
     wait_until(lambda: any(Journal(tmp_path / "results.parquet").rows()), 90, "a first row")
     os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: parent and children alike
     _, said = stopped.communicate(timeout=60)
