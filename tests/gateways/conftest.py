@@ -1,5 +1,6 @@
 """A clock that tests turn, events made from little, small DICOM studies."""
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from gateways.dicom.evidence import Evidence, evidence_of
+from gateways.dicom.study import open_study
 from schemas.events import IncomingEvent
+from schemas.measurement import Measurement, RegionSet
 from tests.dicom_writer import AXIAL, ROIS, StudyWriter
+from vbq.imaging.measure import measure
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 
 
 @dataclass
@@ -82,3 +89,13 @@ def compressed(writer: StudyWriter) -> Callable[[str], Path]:
         return writer.root
 
     return make
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurement, Evidence]:
+    """A small study measured with a reader's regions, and its evidence as DICOM."""
+    writer = StudyWriter(tmp_path_factory.mktemp("evidence"))
+    writer.series()
+    files = open_study(writer.root)
+    result = measure(files.study, files.load_pixels, RegionSet.model_validate(ROIS))
+    return result, evidence_of(result, files, software="vbq-cds test", now=NOW)

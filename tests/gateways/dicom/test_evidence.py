@@ -1,6 +1,5 @@
 """Evidence: valid DICOM that says what was measured."""
 
-import datetime as dt
 import io
 import shutil
 import subprocess
@@ -17,18 +16,8 @@ from gateways.rois import read_regions
 from schemas.errors import NotMeasurable
 from schemas.measurement import Measurement, Reason, RegionSet
 from tests.dicom_writer import ROIS, StudyWriter
+from tests.gateways.conftest import NOW
 from vbq.imaging.measure import measure
-
-NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurement, Evidence]:
-    writer = StudyWriter(tmp_path_factory.mktemp("evidence"))
-    writer.series()
-    files = open_study(writer.root)
-    result = measure(files.study, files.load_pixels, RegionSet.model_validate(ROIS))
-    return result, evidence_of(result, files, software="vbq-cds test", now=NOW)
 
 
 def parsed(data: bytes) -> Dataset:

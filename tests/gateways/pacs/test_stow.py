@@ -1,31 +1,16 @@
 """Evidence goes to an archive once, by STOW-RS: to one of ours that misbehaves, and to a real Orthanc if installed."""
 
-import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gateways.dicom.evidence import Evidence, evidence_of, report_uid
-from gateways.dicom.study import open_study
+from gateways.dicom.evidence import Evidence, report_uid
 from gateways.pacs.stow import has_instance, store
 from schemas.config import Pacs
 from schemas.errors import NotAcceptable, PacsUnavailable
-from schemas.measurement import Measurement, RegionSet
-from tests.dicom_writer import ROIS, StudyWriter
+from schemas.measurement import Measurement
 from tests.gateways.pacs.archive import Archive, running
-from vbq.imaging.measure import measure
-
-NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Measurement, Evidence]:
-    writer = StudyWriter(tmp_path_factory.mktemp("evidence"))
-    writer.series()
-    files = open_study(writer.root)
-    result = measure(files.study, files.load_pixels, RegionSet.model_validate(ROIS))
-    return result, evidence_of(result, files, software="vbq-cds test", now=NOW)
 
 
 @pytest.fixture
