@@ -98,9 +98,9 @@ def _noisy(sd: float) -> Change:
     return change
 
 
-def _lit(axis: int, decades: float) -> Change:
+def _lit(axis: int, log_ratio: float) -> Change:
     def change(volume: Volume) -> Changed:
-        along = np.exp(np.linspace(-decades, decades, volume.image.shape[axis]))
+        along = np.exp(np.linspace(-log_ratio, log_ratio, volume.image.shape[axis]))
         return Changed((volume.image * np.expand_dims(along, tuple({0, 1, 2} - {axis}))).astype("f4"), volume.label)
 
     return change

@@ -183,9 +183,8 @@ def _stored(instance: Instance, dataset: Dataset) -> npt.NDArray[Any] | Reason:
         if not 0 <= shift <= instance.bits_allocated - instance.bits_stored:
             return Reason(code="bits", text="the high bit does not fit bits stored and allocated")
         return _used_bits(_native(instance, dataset, index), instance, shift, signed=signed)
-    if (
-        syntax == RLE and shift
-    ):  # the decoder drops what lies above the stored bits; a JPEG's values have their own place
+    # The decoder of RLE drops what lies above the stored bits; a JPEG's values have their own place.
+    if syntax == RLE and shift:
         return Reason(code="bits", text="the values are shifted up within an RLE image; send it uncompressed")
     frame = get_frame(dataset.PixelData, index, number_of_frames=instance.frames)
     size = declared_size(frame, syntax)

@@ -24,10 +24,8 @@ MINIMUM_BODIES = 3
 OWN_SLICE_MM = 4.0  # a level whose midline lies farther from the chosen slice is measured on its own
 SAME_BODY_MM = 9.0
 SURE_ENOUGH = 0.6
-SMALLEST_DEPTH_MM, SMALLEST_HEIGHT_MM = (
-    20.0,
-    15.0,
-)  # medians; adults: over 25 and 20, necks: 17 and 13
+# Medians of the bodies; adults' lumbar ones are over 25 and 20, those of necks 17 and 13.
+SMALLEST_DEPTH_MM, SMALLEST_HEIGHT_MM = 20.0, 15.0
 BONE_OVER_FLUID = 1.1  # on T1 CSF is dark: bone is brighter by more than this
 
 

@@ -62,9 +62,8 @@ def measure(
         stack = _Stack(series, ordered, mid_sagittal(ordered.slices))
         draft = draft.but(**_slice_fields(stack, draft.flags))
         if rois is not None:
-            draft = draft.but(
-                flags=[*draft.flags, *rois.remarks]
-            )  # also where there is no number: they say what was left out
+            # Also where there is no number: they say what was left out.
+            draft = draft.but(flags=[*draft.flags, *rois.remarks])
             return _compared(_measured(draft, rois, stack, study), stack, network)
         if network is None:
             text = "no regions were given; draw ovals at L1 to L4 and in the CSF at L1 to L3"
